@@ -1,0 +1,1 @@
+//! A client of Fabric's gateway, endorser, deliver and broadcast services.

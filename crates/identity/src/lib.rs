@@ -1,0 +1,1 @@
+//! Fabric identities: creators, certificates, MSPs, signatures, policies and channel configuration.

@@ -1,0 +1,1 @@
+//! Simulation, read/write sets, validation rules, blocks, the block log and the state store.

@@ -1,0 +1,1 @@
+//! Peers, an ordering service, certificate authorities and channels in one process.

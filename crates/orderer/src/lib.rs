@@ -1,0 +1,1 @@
+//! An embedded single-node ordering service: block cutting and AtomicBroadcast.

@@ -1,0 +1,1 @@
+//! Chaincode packages: package ids, metadata.json, connection.json, archives, and the chaincode-as-a-service builder.

@@ -1,0 +1,1 @@
+//! The peer: chaincode host, lifecycle, endorser, gateway, committer and deliver services.

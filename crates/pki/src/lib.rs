@@ -1,0 +1,1 @@
+//! Makes certificate authorities, certificates and keys for networks, servers and tests.

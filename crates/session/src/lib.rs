@@ -1,0 +1,1 @@
+//! Both ends of Fabric's chaincode stream as pure state machines, without sockets or clocks.

@@ -1,0 +1,1 @@
+//! The TLS edge: configurations, trust, verdicts, the accept loop and the connector.

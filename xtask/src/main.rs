@@ -1,0 +1,3 @@
+//! Checks and interoperability runs of the Selvedge workspace.
+
+fn main() {}
