@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The network's description and the connection made from it.
+
+import * as crypto from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+
+import * as grpc from '@grpc/grpc-js';
+import { connect, hash, signers } from '@hyperledger/fabric-gateway';
+
+const FLAGS = {
+  config: { type: 'string' },
+  chaincode: { type: 'string' },
+};
+
+/**
+ * Reads the flags `--config FILE --chaincode NAME`, or the environment's SELVEDGE_INTEROP_CONFIG and
+ * SELVEDGE_INTEROP_CHAINCODE. Paths inside the file are relative to its folder.
+ */
+export function settings(argv, environment) {
+  const { values } = parseArgs({ args: argv, options: FLAGS });
+  const file = values.config ?? environment.SELVEDGE_INTEROP_CONFIG;
+  const chaincode = values.chaincode ?? environment.SELVEDGE_INTEROP_CHAINCODE;
+  if (!file || !chaincode) {
+    throw new Error('usage: main.js --config FILE --chaincode NAME');
+  }
+  const network = JSON.parse(fs.readFileSync(file, 'utf8'));
+  const read = (name) => fs.readFileSync(path.resolve(path.dirname(file), name));
+  return {
+    address: network.gateway.address,
+    serverName: network.gateway.server_name,
+    tlsRoots: read(network.gateway.tls_root),
+    channel: network.channel,
+    chaincode,
+    mspId: network.identity.msp_id,
+    certificate: read(network.identity.certificate),
+    privateKey: crypto.createPrivateKey(read(network.identity.key)),
+  };
+}
+
+/** A gateway over TLS, with the deadlines that Fabric's samples use. */
+export function open(to) {
+  const options = to.serverName ? { 'grpc.ssl_target_name_override': to.serverName } : {};
+  const client = new grpc.Client(to.address, grpc.credentials.createSsl(to.tlsRoots), options);
+  const gateway = connect({
+    client,
+    identity: { mspId: to.mspId, credentials: to.certificate },
+    signer: signers.newPrivateKeySigner(to.privateKey),
+    hash: hash.sha256,
+    evaluateOptions: () => within(5),
+    endorseOptions: () => within(15),
+    submitOptions: () => within(5),
+    commitStatusOptions: () => within(60),
+  });
+  const close = () => {
+    gateway.close();
+    client.close();
+  };
+  return { network: gateway.getNetwork(to.channel), close };
+}
+
+function within(seconds) {
+  return { deadline: Date.now() + seconds * 1000 };
+}
