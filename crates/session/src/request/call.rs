@@ -1,0 +1,37 @@
+use bytes::Bytes;
+use selvedge_proto::protos::chaincode_message::Type;
+use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec};
+
+use crate::request::{self, Request, RequestError};
+
+/// Calls another chaincode within the same transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InvokeChaincode {
+    /// `name[:version][/channel]`; the peer ignores the version, and without a channel takes the caller's.
+    pub name: String,
+    /// The arguments.
+    pub input: ChaincodeInput,
+}
+
+impl Request for InvokeChaincode {
+    const TYPE: Type = Type::InvokeChaincode;
+    /// The message with which the called chaincode ended: COMPLETED with a `Response`, or ERROR.
+    type Reply = ChaincodeMessage;
+
+    fn encode(&self) -> Bytes {
+        request::encode(&ChaincodeSpec {
+            chaincode_id: Some(ChaincodeId { name: self.name.clone(), ..Default::default() }),
+            input: Some(self.input.clone()),
+            ..Default::default()
+        })
+    }
+
+    fn decode(payload: Bytes) -> Result<Self, RequestError> {
+        let spec: ChaincodeSpec = request::decode::<Self, _>("ChaincodeSpec", payload)?;
+        let missing = |field| RequestError::Missing { message_type: Self::TYPE.into(), field };
+        Ok(Self {
+            name: spec.chaincode_id.ok_or_else(|| missing("chaincode_id"))?.name,
+            input: spec.input.ok_or_else(|| missing("input"))?,
+        })
+    }
+}
