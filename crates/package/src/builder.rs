@@ -1,0 +1,1 @@
+//! The chaincode-as-a-service builder.

@@ -1,0 +1,1 @@
+//! The part of Go's text templates that connection.json can use.
