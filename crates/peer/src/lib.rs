@@ -1,1 +1,3 @@
 //! The peer: chaincode host, lifecycle, endorser, gateway, committer and deliver services.
+
+pub mod invocation;
