@@ -82,7 +82,7 @@ pub struct Created {
 #[derive(Debug)]
 pub enum Handshake<Same, Next> {
     /// The state is the same; the message goes out.
-    Waiting(Same, ChaincodeMessage),
+    Waiting(Same, Box<ChaincodeMessage>),
     /// The next state is reached.
     Done(Next),
 }
@@ -107,7 +107,7 @@ impl Created {
     pub fn receive(self, message: ChaincodeMessage) -> Result<Handshake<Self, Established>, Ended> {
         match MessageType(message.r#type).known() {
             Some(Type::Registered) => Ok(Handshake::Done(Established { limits: self.limits })),
-            Some(Type::Keepalive) => Ok(Handshake::Waiting(self, message)),
+            Some(Type::Keepalive) => Ok(Handshake::Waiting(self, Box::new(message))),
             _ => Err(unexpected(State::Created, "REGISTERED or KEEPALIVE", message)),
         }
     }
@@ -132,7 +132,7 @@ impl Established {
                 tickets: Tickets::default(),
                 live: HashMap::new(),
             })),
-            Some(Type::Keepalive) => Ok(Handshake::Waiting(self, message)),
+            Some(Type::Keepalive) => Ok(Handshake::Waiting(self, Box::new(message))),
             _ => Err(unexpected(State::Established, "READY or KEEPALIVE", message)),
         }
     }

@@ -4,8 +4,8 @@
 //! leads to [`Ready`]. A transaction begins with [`Ready::start`] and ends with [`Event::Finished`], or when the peer
 //! gives it up with [`Ready::abandon`].
 //!
-//! **Requests.** Of each transaction at most one is open. The peer answers it with [`Ready::respond`]; a further one
-//! that comes before is dropped without an answer, as Fabric's peer does, and reported as [`Event::Dropped`] so that
+//! **Requests.** Of each transaction at most one is open. The peer answers every one with [`Ready::respond`], even if
+//! the transaction has ended meanwhile, since the chaincode may still wait; a further one that comes before is dropped without an answer, as Fabric's peer does, and reported as [`Event::Dropped`] so that
 //! it can be logged. A request outside a running transaction and one whose payload cannot be read are answered here,
 //! with Fabric's texts.
 
@@ -26,7 +26,7 @@ use crate::{Ended, Invocation, MessageType, State, Ticket, TxKey, Violation};
 /// How much one session may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Transactions that run at the same time.
+    /// Transactions that run at the same time, together with ended ones whose request is still open.
     pub transactions: usize,
 }
 
@@ -146,8 +146,14 @@ impl Registering {
 pub struct Ready {
     limits: Limits,
     tickets: Tickets,
-    /// The open request of each running transaction.
-    live: HashMap<TxKey, Option<Open>>,
+    live: HashMap<TxKey, Transaction>,
+}
+
+/// A transaction that runs, or that has ended with its request still open.
+#[derive(Debug)]
+struct Transaction {
+    running: bool,
+    open: Option<Open>,
 }
 
 #[derive(Debug)]
@@ -179,16 +185,7 @@ pub enum Event {
         request: AnyRequest,
     },
     /// A transaction is over.
-    Finished {
-        /// The transaction.
-        transaction: TxKey,
-        /// How it ended.
-        outcome: Outcome,
-        /// The message itself, which is the reply to an INVOKE_CHAINCODE; its event's ids are not to be trusted.
-        message: ChaincodeMessage,
-        /// The request that was still open; its answer is not wanted any more.
-        open: Option<MessageType>,
-    },
+    Finished(Box<Finished>),
     /// A request was dropped because another one of the same transaction is open. The chaincode will wait in vain: a
     /// defect of its shim.
     Dropped {
@@ -223,6 +220,20 @@ pub enum Event {
     },
 }
 
+/// A transaction that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The transaction.
+    pub transaction: TxKey,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The message itself, which is the reply to an INVOKE_CHAINCODE; its event's ids are not to be trusted.
+    pub message: ChaincodeMessage,
+    /// The request that is still open. It must not change what the transaction has done any more, but is to be
+    /// answered.
+    pub open: Option<MessageType>,
+}
+
 /// How a transaction ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -238,7 +249,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// One of the same name runs: a chaincode that calls itself or is part of a cycle. The text is Fabric's.
+    /// One of the same name runs, or has a request open: a chaincode that calls itself or is part of a cycle, or a
+    /// proposal that comes again at once. The text is Fabric's.
     #[error("txid: {0} exists")]
     Exists(TxKey),
     /// [`Limits::transactions`] run already.
@@ -255,13 +267,13 @@ pub enum StartError {
     },
 }
 
-/// The request is not open any more: its transaction ended or was given up.
+/// The request is not open: it has been answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no request of transaction {0} waits for this answer")]
 pub struct NotOpen(pub TxKey);
 
 impl Ready {
-    /// The number of running transactions.
+    /// The number of transactions that run or have a request open.
     pub fn live(&self) -> usize {
         self.live.len()
     }
@@ -289,14 +301,14 @@ impl Ready {
         }
         let mut message = transaction.message(invocation.into(), input.encode_to_vec().into());
         message.proposal = proposal;
-        self.live.insert(transaction, None);
+        self.live.insert(transaction, Transaction { running: true, open: None });
         Ok(message)
     }
 
     /// Gives up a transaction, for example because its time is over. Returns whether it was running. What the
     /// chaincode still sends for it is then late.
     pub fn abandon(&mut self, transaction: &TxKey) -> bool {
-        self.live.remove(transaction).is_some()
+        self.end(transaction).is_some()
     }
 
     /// Takes a message of the chaincode.
@@ -328,8 +340,12 @@ impl Ready {
         ticket: Ticket,
         result: Result<Bytes, impl fmt::Display>,
     ) -> Result<ChaincodeMessage, NotOpen> {
-        let open = self.live.get_mut(transaction).and_then(|open| open.take_if(|open| open.ticket == ticket));
+        let live = self.live.get_mut(transaction).ok_or_else(|| NotOpen(transaction.clone()))?;
+        let open = live.open.take_if(|open| open.ticket == ticket);
         let open = open.ok_or_else(|| NotOpen(transaction.clone()))?;
+        if !live.running {
+            self.live.remove(transaction);
+        }
         Ok(match result {
             Ok(payload) => transaction.message(Type::Response, payload),
             Err(cause) => failure(transaction, open.message_type, cause),
@@ -351,7 +367,12 @@ impl Ready {
 
     fn request(&mut self, transaction: TxKey, message: ChaincodeMessage) -> Step {
         let received = MessageType(message.r#type);
-        let Some(slot) = self.live.get_mut(&transaction) else {
+        let live = self.live.get_mut(&transaction);
+        if let Some(Transaction { open: Some(open), .. }) = &live {
+            let open = open.message_type;
+            return Step { send: None, event: Some(Event::Dropped { transaction, dropped: received, open }) };
+        }
+        let Some(live) = live else {
             let cause = match received.known() {
                 Some(Type::InvokeChaincode) => "could not get valid transaction",
                 _ => "no ledger context",
@@ -361,14 +382,10 @@ impl Ready {
                 event: Some(Event::Late { transaction, received }),
             };
         };
-        if let Some(open) = slot {
-            let open = open.message_type;
-            return Step { send: None, event: Some(Event::Dropped { transaction, dropped: received, open }) };
-        }
         match AnyRequest::decode(received, message.payload) {
             Ok(request) => {
                 let ticket = self.tickets.next();
-                *slot = Some(Open { ticket, message_type: received });
+                live.open = Some(Open { ticket, message_type: received });
                 Step { send: None, event: Some(Event::Request { transaction, ticket, request }) }
             }
             Err(error) => Step {
@@ -380,7 +397,7 @@ impl Ready {
 
     fn finish(&mut self, transaction: TxKey, mut message: ChaincodeMessage) -> Step {
         let received = MessageType(message.r#type);
-        let Some(open) = self.live.remove(&transaction) else {
+        let Some(open) = self.end(&transaction) else {
             return Step { send: None, event: Some(Event::Unsolicited { transaction, received }) };
         };
         let outcome = match received.known() {
@@ -392,8 +409,19 @@ impl Ready {
         };
         message.channel_id.clone_from(&transaction.channel_id);
         message.txid.clone_from(&transaction.tx_id);
-        let open = open.map(|open| open.message_type);
-        Step { send: None, event: Some(Event::Finished { transaction, outcome, message, open }) }
+        let finished = Finished { transaction, outcome, message, open };
+        Step { send: None, event: Some(Event::Finished(Box::new(finished))) }
+    }
+
+    /// Ends a running transaction and returns the type of its open request; `None` if it is not running.
+    fn end(&mut self, transaction: &TxKey) -> Option<Option<MessageType>> {
+        let live = self.live.get_mut(transaction).filter(|live| live.running)?;
+        live.running = false;
+        let open = live.open.as_ref().map(|open| open.message_type);
+        if open.is_none() {
+            self.live.remove(transaction);
+        }
+        Some(open)
     }
 }
 
