@@ -1,3 +1,91 @@
-//! Checks and interoperability runs of the Selvedge workspace.
+//! Checks and interoperability runs of the Selvedge workspace: `cargo xtask <check>`.
+//!
+//! The same commands run on a desk and in `.ci/run`.
 
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is its purpose")]
+
+mod command;
+mod deny;
+mod docs;
+mod error;
+mod floors;
+mod interop;
+mod protos;
+mod workspace;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    check: Check,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Check {
+    /// Dependencies point downwards, as the table in ARCHITECTURE.md says
+    Floors,
+    /// The documentation builds without a warning
+    Docs,
+    /// Licences, advisories and banned crates, by cargo-deny
+    Deny,
+    /// Our messages equal those of the official Python package
+    Protos,
+    /// The official client and shim against our network and chaincode
+    Interop,
+    /// All of these in order
+    Ci,
+}
+
+impl Check {
+    fn run(self, workspace: &Workspace) -> Result<(), Error> {
+        match self {
+            Self::Floors => floors::check(workspace),
+            Self::Docs => docs::check(workspace),
+            Self::Deny => deny::check(workspace),
+            Self::Protos => protos::check(workspace),
+            Self::Interop => interop::check(workspace),
+            Self::Ci => [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Interop]
+                .into_iter()
+                .try_for_each(|check| check.run_timed(workspace)),
+        }
+    }
+
+    fn run_timed(self, workspace: &Workspace) -> Result<(), Error> {
+        let name = match self {
+            Self::Floors => "floors",
+            Self::Docs => "docs",
+            Self::Deny => "deny",
+            Self::Protos => "protos",
+            Self::Interop => "interop",
+            Self::Ci => return self.run(workspace),
+        };
+        let begin = Instant::now();
+        self.run(workspace)?;
+        println!("{name}: passed in {:.1} s", begin.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match Workspace::load().and_then(|workspace| arguments.check.run_timed(&workspace)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(inner) = cause {
+                eprintln!("  caused by: {inner}");
+                cause = inner.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The floors of the house: dependencies point downwards only.
+//!
+//! ARCHITECTURE.md holds the table, so that what is read and what is checked stay one thing.
+
+mod graph;
+mod rules;
+mod table;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::command;
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+pub(crate) use table::TableError;
+
+use table::Floors;
+
+/// The author's library, by package name.
+const LIBRARY: &str = "selvedge";
+
+/// How many crates an author has to build at most, the library's own included.
+const LIBRARY_TREE: usize = 150;
+
+pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
+    let floors = Floors::parse(&workspace.read("ARCHITECTURE.md")?)?;
+    let graph = graph::read(workspace.metadata());
+    let mut violations = rules::violations(&floors, &graph);
+    let crates = library_tree(workspace)?;
+    println!("{} crates in the workspace; {crates} crates in the tree of `{LIBRARY}`", graph.len());
+    if crates > LIBRARY_TREE {
+        violations.push(format!(
+            "  the tree of `{LIBRARY}` has {crates} crates; at most {LIBRARY_TREE} are allowed"
+        ));
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Floors { violations }) }
+}
+
+/// Counts what is compiled for the author's library alone, procedural macros and build scripts included.
+fn library_tree(workspace: &Workspace) -> Result<usize, Error> {
+    let tree = command::output(
+        Command::new("cargo")
+            .args(["tree", "--locked", "--package", LIBRARY, "--edges", "normal,build"])
+            .args(["--prefix", "none", "--no-dedupe", "--format", "{p}"])
+            .current_dir(workspace.path("")),
+    )?;
+    Ok(count(&tree))
+}
+
+/// A line is a name, a version and, for some, remarks such as `(proc-macro)`.
+fn count(tree: &str) -> usize {
+    let distinct: BTreeSet<(Option<&str>, Option<&str>)> = tree
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next(), words.next())
+        })
+        .collect();
+    distinct.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_counts_once_per_version() {
+        let tree = "selvedge v0.1.0 (/somewhere)\nsyn v2.0.1\nserde_derive v1.0.0 (proc-macro)\nsyn v2.0.1\nsyn v1.0.0\n";
+        assert_eq!(count(tree), 4);
+    }
+
+    #[test]
+    fn the_table_in_the_architecture_names_this_crate() {
+        let workspace = Workspace::load().unwrap();
+        let floors = Floors::parse(&workspace.read("ARCHITECTURE.md").unwrap()).unwrap();
+        assert!(floors.of("xtask") > floors.of("proto"));
+        assert!(graph::read(workspace.metadata()).contains_key("xtask"));
+    }
+}
