@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use prost::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec};
 
@@ -27,11 +28,22 @@ impl Request for InvokeChaincode {
     }
 
     fn decode(payload: Bytes) -> Result<Self, RequestError> {
-        let spec: ChaincodeSpec = request::decode::<Self, _>("ChaincodeSpec", payload)?;
+        let spec: CalledSpec = request::decode::<Self, _>("ChaincodeSpec", payload)?;
         let missing = |field| RequestError::Missing { message_type: Self::TYPE.into(), field };
         Ok(Self {
             name: spec.chaincode_id.ok_or_else(|| missing("chaincode_id"))?.name,
             input: spec.input.ok_or_else(|| missing("input"))?,
         })
     }
+}
+
+/// The fields of `ChaincodeSpec` that matter here. Python's shim (2.5.4) sends a `ChaincodeInput` instead, whose first
+/// field has another wire type than the spec's; Go takes it for an unknown field and goes on to find that the
+/// chaincode's id is missing, and so does this.
+#[derive(Clone, PartialEq, Message)]
+struct CalledSpec {
+    #[prost(message, optional, tag = "2")]
+    chaincode_id: Option<ChaincodeId>,
+    #[prost(message, optional, tag = "3")]
+    input: Option<ChaincodeInput>,
 }
