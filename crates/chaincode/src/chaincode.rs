@@ -1,0 +1,19 @@
+use async_trait::async_trait;
+
+use crate::{Context, Response};
+
+/// Chaincode in its rawest form: arguments in, response out.
+///
+/// Calls of different transactions run at the same time, on threads of their own, so a call may compute or block
+/// without delaying others. A panic fails its own transaction only.
+#[async_trait]
+pub trait Chaincode: Send + Sync + 'static {
+    /// Called instead of [`Chaincode::invoke`] when the proposal asks for initialisation, which only a chaincode
+    /// whose definition requires it allows. Private data cannot be used here.
+    async fn init(&self, _ctx: &Context) -> Response {
+        Response::success("")
+    }
+
+    /// Carries out one transaction.
+    async fn invoke(&self, ctx: &Context) -> Response;
+}

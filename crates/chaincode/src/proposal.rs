@@ -1,0 +1,51 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_proto::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
+use selvedge_proto::prost_types::Timestamp;
+use selvedge_proto::protos::{ChaincodeProposalPayload, Proposal, SignedProposal};
+
+use crate::ArgumentError;
+
+/// What a transaction says of itself, taken from the client's signed proposal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProposalView {
+    pub(crate) signed: Option<SignedProposal>,
+    pub(crate) creator: Bytes,
+    pub(crate) timestamp: Option<Timestamp>,
+    pub(crate) transient: BTreeMap<String, Bytes>,
+}
+
+impl ProposalView {
+    /// Reads the proposal. The peer leaves it out for calls of its own, which then have no creator.
+    pub(crate) fn new(signed: Option<SignedProposal>) -> Result<Self, ArgumentError> {
+        let Some(signed) = signed else { return Ok(Self::default()) };
+        let proposal: Proposal = decode("proposal", signed.proposal_bytes.clone())?;
+        let header: Header = decode("header", proposal.header)?;
+        let channel: ChannelHeader = decode("channel header", header.channel_header)?;
+        let signature: SignatureHeader = decode("signature header", header.signature_header)?;
+        let allowed = [HeaderType::EndorserTransaction, HeaderType::Config];
+        if !allowed.iter().any(|allowed| i32::from(*allowed) == channel.r#type) {
+            let reason = format!(
+                "invalid channel header type. Expected {:?} or {:?}, received {}",
+                HeaderType::EndorserTransaction,
+                HeaderType::Config,
+                channel.r#type
+            );
+            return Err(ArgumentError::Proposal { reason });
+        }
+        let payload: ChaincodeProposalPayload = decode("chaincode proposal payload", proposal.payload)?;
+        Ok(Self {
+            signed: Some(signed),
+            creator: signature.creator,
+            timestamp: channel.timestamp,
+            transient: payload.transient_map,
+        })
+    }
+}
+
+fn decode<M: Message + Default>(part: &str, bytes: Bytes) -> Result<M, ArgumentError> {
+    M::decode(bytes)
+        .map_err(|error| ArgumentError::Proposal { reason: format!("its {part} cannot be decoded: {error}") })
+}
