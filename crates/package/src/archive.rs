@@ -173,14 +173,27 @@ fn check_extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<(), Packag
     Ok(())
 }
 
+/// Go's words for what reading an archive met.
 fn tar_error(error: io::Error) -> PackageError {
-    PackageError::Tar(
-        if error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("entire block") {
-            "unexpected EOF".into()
-        } else {
-            shown(&error.to_string())
-        },
-    )
+    PackageError::Tar(go_words(&error).into())
+}
+
+fn go_words(error: &io::Error) -> &'static str {
+    let text = error.to_string();
+    if error.kind() == io::ErrorKind::UnexpectedEof
+        || text.contains("entire block")
+        || text.contains("unexpected EOF")
+    {
+        "unexpected EOF"
+    } else if text.contains("checksum") && text.contains("gzip") {
+        "gzip: invalid checksum"
+    } else if text.contains("gzip header") {
+        "gzip: invalid header"
+    } else if text.contains("deflate") {
+        "flate: corrupt input"
+    } else {
+        "archive/tar: invalid tar header"
+    }
 }
 
 /// Fails once more than `left` bytes are read.
