@@ -73,16 +73,34 @@ impl Entry<'_> {
     /// The whole content.
     pub(crate) fn read(&mut self) -> Result<Vec<u8>, PackageError> {
         let mut content = Vec::new();
-        self.copy_to(&mut content)?;
+        self.copy(|chunk| {
+            content.extend_from_slice(chunk);
+            Ok(())
+        })?;
         Ok(content)
     }
 
-    /// Copies the whole content; only reading errors name the entry, writing errors keep their own text.
-    pub(crate) fn copy_to(&mut self, target: &mut dyn io::Write) -> Result<(), PackageError> {
-        let failed = |reason: String, name| PackageError::Entry { name, reason };
-        let copied =
-            io::copy(self.content, target).map_err(|error| failed(error.to_string(), self.shown_path()))?;
-        if copied == self.size { Ok(()) } else { Err(failed("unexpected EOF".into(), self.shown_path())) }
+    /// Gives the whole content to `write`, piece by piece.
+    pub(crate) fn copy(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> Result<(), PackageError>,
+    ) -> Result<(), PackageError> {
+        let mut buffer = [0; 16 * 1024];
+        let mut left = self.size;
+        while left > 0 {
+            let count = match self.content.read(&mut buffer) {
+                Ok(0) => return Err(self.unreadable("unexpected EOF")),
+                Ok(count) => count,
+                Err(error) => return Err(self.unreadable(go_words(&error))),
+            };
+            left = left.saturating_sub(count as u64);
+            write(&buffer[..count])?;
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, reason: &'static str) -> PackageError {
+        PackageError::Entry { name: self.shown_path(), reason }
     }
 }
 
@@ -149,19 +167,19 @@ fn check_end(mut source: impl Read) -> Result<(), PackageError> {
     while filled < block.len() {
         match source.read(&mut block[filled..]).map_err(tar_error)? {
             0 if filled == 0 => return Ok(()),
-            0 => return Err(PackageError::Tar("unexpected EOF".into())),
+            0 => return Err(PackageError::Tar("unexpected EOF")),
             count => filled += count,
         }
     }
     if block.iter().any(|byte| *byte != 0) {
-        return Err(PackageError::Tar("archive/tar: invalid tar header".into()));
+        return Err(PackageError::Tar("archive/tar: invalid tar header"));
     }
     Ok(())
 }
 
 /// Refuses extended headers that tar readers take differently.
 fn check_extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<(), PackageError> {
-    let invalid = || PackageError::Tar("archive/tar: invalid tar header".into());
+    let invalid = || PackageError::Tar("archive/tar: invalid tar header");
     let mut seen = Vec::new();
     for extension in entry.pax_extensions().map_err(tar_error)?.into_iter().flatten() {
         let key = extension.map_err(|_| invalid())?.key_bytes().to_vec();
@@ -175,7 +193,7 @@ fn check_extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<(), Packag
 
 /// Go's words for what reading an archive met.
 fn tar_error(error: io::Error) -> PackageError {
-    PackageError::Tar(go_words(&error).into())
+    PackageError::Tar(go_words(&error))
 }
 
 fn go_words(error: &io::Error) -> &'static str {

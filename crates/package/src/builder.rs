@@ -55,18 +55,17 @@ pub enum BuilderError {
     // The package is at fault.
     /// metadata.json does not decode.
     #[error("Unable to parse JSON: {0}")]
-    Metadata(#[source] JsonError),
+    Metadata(JsonError),
     /// connection.json does not decode.
-    #[error("{0}")]
-    Connection(#[source] JsonError),
+    #[error(transparent)]
+    Connection(JsonError),
     /// A text of connection.json is a template that cannot be evaluated.
-    #[error("Failed to parse the {field} field template: {source}")]
+    #[error("Failed to parse the {field} field template: {error}")]
     Template {
         /// The stock builder's name of the field.
         field: &'static str,
         /// What is wrong with it.
-        #[source]
-        source: TemplateError,
+        error: TemplateError,
     },
     /// Something in a folder is neither a folder nor a regular file.
     #[error("'{0}' is neither a folder nor a regular file")]
@@ -93,7 +92,7 @@ pub enum BuilderError {
     #[error("{0} not found")]
     NotFound(String),
     /// A file or folder cannot be read or written.
-    #[error("could not {action} '{path}': {source}")]
+    #[error("could not {action} '{path}'")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -103,6 +102,42 @@ pub enum BuilderError {
         #[source]
         source: io::Error,
     },
+}
+
+impl BuilderError {
+    /// What a person can do about it, in one sentence.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::NotSupported(_) | Self::NotCcaas(_) => {
+                "write \"type\": \"ccaas\" into metadata.json, or configure a builder for this type"
+            }
+            Self::Metadata(_) => "write metadata.json as {\"type\":\"ccaas\",\"label\":\"name_1.0\"}",
+            Self::Connection(JsonError::Type { field: "dial_timeout", .. }) => {
+                "write \"dial_timeout\": \"10s\""
+            }
+            Self::Connection(JsonError::Type { expected: "bool", .. }) => {
+                "write true or false without quotes"
+            }
+            Self::Connection(_) => "correct connection.json and build the package again",
+            Self::Template { error: TemplateError::MissingKey { .. }, .. } => {
+                "give the member in CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG, and list that variable under the builder's \
+                 propagateEnvironment in core.yaml"
+            }
+            Self::Template { .. } => "use only members of the configuration, such as {{.peername}}",
+            Self::FileType(_) => "replace the link by the file it stands for",
+            Self::Limit { .. } => "leave out what the chaincode does not need",
+            Self::NotText(_) => "convert the file to PEM (openssl x509 -inform der -out ca.pem)",
+            Self::Configuration(_) => {
+                "set CHAINCODE_AS_A_SERVICE_BUILDER_CONFIG to a JSON object such as {\"peername\":\"peer0org1\"}"
+            }
+            Self::NotFound(_) => {
+                "put it there: connection.json at the top of code.tar.gz, metadata.json at the top of the package"
+            }
+            Self::Io { .. } => {
+                "check that the path exists, that its permissions allow this, and that the disk has room"
+            }
+        }
+    }
 }
 
 /// What a build did that a person should know of.
@@ -236,7 +271,7 @@ impl Source {
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, BuilderError> {
         let evaluate = |field, text: &str| {
-            template::evaluate(text, configuration).map_err(|source| BuilderError::Template { field, source })
+            template::evaluate(text, configuration).map_err(|error| BuilderError::Template { field, error })
         };
         let mut evaluated = Self {
             address: evaluate("Address", &self.address)?,

@@ -16,14 +16,14 @@ pub enum PackageError {
     NotGzip(&'static str),
     /// The archive is damaged, cut short, or not a tar archive.
     #[error("error inspecting next tar header: {0}")]
-    Tar(String),
+    Tar(&'static str),
     /// An entry's content is damaged or cut short.
     #[error("could not read {name} from tar: {reason}")]
     Entry {
         /// The entry, with control characters escaped.
         name: String,
         /// What reading it met.
-        reason: String,
+        reason: &'static str,
     },
     /// A package holds something else than regular files.
     #[error("tar entry {name} is not a regular file, type {type_flag}")]
@@ -44,7 +44,7 @@ pub enum PackageError {
     Duplicate(&'static str),
     /// `metadata.json` does not decode.
     #[error("could not unmarshal metadata.json as json: {0}")]
-    Metadata(#[source] JsonError),
+    Metadata(JsonError),
     /// The label breaks the rule for labels.
     #[error(
         "invalid label '{0}'. Label must be non-empty, can only consist of alphanumerics, symbols from '.+-_', \

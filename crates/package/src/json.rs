@@ -2,7 +2,8 @@
 //!
 //! Two decoders that disagree about one document are how a hostile package shows different things to different
 //! parts, so the rules are Go's: names match without regard to case, of repeated names the last one counts, null
-//! leaves a field as it was, and invalid UTF-8 inside strings becomes U+FFFD.
+//! leaves a field as it was, and invalid UTF-8 inside strings becomes U+FFFD. Left to the JSON library are numbers
+//! beyond a 64-bit float, unpaired surrogates and nesting deeper than 128 levels: syntax errors here.
 
 use std::fmt;
 

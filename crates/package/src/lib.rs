@@ -21,7 +21,8 @@
 //!   the first to its builders;
 //! * archives that different tar readers understand differently are refused (sparse files, broken or repeated
 //!   extended headers, an entry cut off inside its padding), and in code.tar.gz also a repeated file, a file
-//!   under a file, and a name that is not UTF-8.
+//!   under a file, and a name that is not UTF-8;
+//! * JSON with unpaired surrogates, numbers beyond a 64-bit float or more than 128 levels does not decode.
 #![forbid(unsafe_code)]
 
 mod archive;

@@ -144,7 +144,7 @@ fn archive<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<V
             reason: "is too long for a tar archive",
         })?;
     }
-    let tar = archive.into_inner().map_err(|error| PackageError::Tar(error.to_string()))?;
+    let tar = archive.into_inner().map_err(|_| PackageError::Tar("the archive cannot be finished"))?;
     Ok(stored_gzip(&tar))
 }
 

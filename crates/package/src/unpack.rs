@@ -1,7 +1,7 @@
 //! Lays a package's code out in a folder, as a peer does before it calls a builder.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -92,7 +92,7 @@ fn write_file(path: &Path, entry: &mut Entry<'_>) -> Result<(), PackageError> {
         }
         other => other.map_err(PackageError::io("create the file", path))?,
     };
-    entry.copy_to(&mut file)
+    entry.copy(|chunk| file.write_all(chunk).map_err(PackageError::io("write the file", path)))
 }
 
 fn path_error(entry: &Entry<'_>, reason: &'static str) -> PackageError {

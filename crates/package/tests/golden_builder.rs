@@ -80,7 +80,7 @@ fn compare(vector: &Value, step: &str, verdict: Result<(), BuilderError>) {
         BuilderError::NotSupported(_)
             | BuilderError::NotCcaas(_)
             | BuilderError::Connection(JsonError::Type { .. })
-            | BuilderError::Template { source: TemplateError::MissingKey { .. }, .. }
+            | BuilderError::Template { error: TemplateError::MissingKey { .. }, .. }
     );
     let recorded = text(vector, &format!("{step}_output"));
     assert!(
