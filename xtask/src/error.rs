@@ -10,7 +10,7 @@ use crate::floors::TableError;
 #[non_exhaustive]
 pub(crate) enum Error {
     // What was checked is not as it must be.
-    #[error("{} the rules of the floors:\n{}", plural(violations.len()), violations.join("\n"))]
+    #[error("the dependencies break the rules of the floors:\n{}", violations.join("\n"))]
     Floors { violations: Vec<String> },
     #[error("ARCHITECTURE.md has no usable table of floors")]
     Table(#[from] TableError),
@@ -38,8 +38,4 @@ pub(crate) enum Error {
     Port(#[source] io::Error),
     #[error("cannot read the workspace")]
     Workspace(#[from] cargo_metadata::Error),
-}
-
-fn plural(count: usize) -> String {
-    if count == 1 { "1 dependency breaks".to_owned() } else { format!("{count} dependencies break") }
 }

@@ -31,7 +31,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
     println!("{} crates in the workspace; {crates} crates in the tree of `{LIBRARY}`", graph.len());
     if crates > LIBRARY_TREE {
         violations.push(format!(
-            "  the tree of `{LIBRARY}` has {crates} crates; at most {LIBRARY_TREE} are allowed"
+            "  {LIBRARY}: {crates} crates in its tree, at most {LIBRARY_TREE} are allowed; \
+             `cargo tree -p {LIBRARY} -e normal,build` shows them"
         ));
     }
     if violations.is_empty() { Ok(()) } else { Err(Error::Floors { violations }) }
