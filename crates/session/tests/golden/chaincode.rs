@@ -23,8 +23,7 @@ fn handshake(recorded: &recording::Handshake) -> Ready {
     ready
 }
 
-#[test]
-fn golden_handshakes_of_the_chaincode() {
+pub(crate) fn handshakes() {
     for (connection, recorded) in recording::handshakes() {
         let offer = handshake(&recorded).offer();
         let params =
@@ -44,8 +43,7 @@ fn golden_handshakes_of_the_chaincode() {
 /// recorded, but for these messages, which no shim may send. For each the test checks that the machine refuses it:
 /// requests which the peer had not offered, requests of unknown transactions, types that are no request, and a
 /// COMPLETED without a Response.
-#[test]
-fn golden_streams_of_the_chaincode() {
+pub(crate) fn streams() {
     let handshakes = recording::handshakes();
     let (mut sent, mut refused) = (0, 0);
     for leg in recording::legs() {

@@ -4,3 +4,28 @@ mod chaincode;
 mod host;
 mod query;
 mod recording;
+
+#[test]
+fn golden_handshakes_of_the_chaincode() {
+    chaincode::handshakes();
+}
+
+#[test]
+fn golden_streams_of_the_chaincode() {
+    chaincode::streams();
+}
+
+#[test]
+fn golden_handshakes_of_the_host() {
+    host::handshakes();
+}
+
+#[test]
+fn golden_streams_of_the_host() {
+    host::streams();
+}
+
+#[test]
+fn golden_iterators() {
+    query::iterators();
+}

@@ -13,8 +13,7 @@ use crate::recording::{self, Leg};
 type Results = std::vec::IntoIter<Result<Bytes, Infallible>>;
 
 /// The recorded results as the ledger: batches, flags, ids and pages are what was recorded.
-#[test]
-fn golden_iterators() {
+pub(crate) fn iterators() {
     let (mut batches, mut pages) = (0, 0);
     for leg in recording::legs() {
         let mut results = results_by_iterator(&leg);
