@@ -25,6 +25,7 @@ mod error;
 mod iterator;
 mod proposal;
 mod response;
+mod server;
 mod stream;
 mod workers;
 
@@ -37,3 +38,5 @@ pub use iterator::{StateEntry, StateIterator};
 pub use response::Response;
 pub use selvedge_identity::creator;
 pub use selvedge_session::chaincode::Limits as SessionLimits;
+pub use selvedge_tls as tls;
+pub use server::{BoundServer, Server, ServerError};

@@ -124,7 +124,7 @@ where
         match created.receive(message) {
             Ok(Handshake::Waiting(same, echo)) => {
                 created = same;
-                outbox.push(echo);
+                outbox.push(*echo);
             }
             Ok(Handshake::Done(established)) => break established,
             Err(ended) => return Err(outbox.end(ended).await),
@@ -135,7 +135,7 @@ where
         match established.receive(message) {
             Ok(Handshake::Waiting(same, echo)) => {
                 established = same;
-                outbox.push(echo);
+                outbox.push(*echo);
             }
             Ok(Handshake::Done(ready)) => return Ok(Some(ready)),
             Err(ended) => return Err(outbox.end(ended).await),
@@ -214,6 +214,7 @@ impl Driver {
         S: Stream<Item = Result<ChaincodeMessage, Status>> + Send,
     {
         let settings = Arc::clone(&self.settings);
+        let outgoing = self.outbox.outgoing.clone();
         let mut drained = pin!(async {
             settings.stopping.cancelled().await;
             tokio::time::sleep(settings.drain).await;
@@ -230,7 +231,7 @@ impl Driver {
                     }
                 }
                 Some(command) = inbox.recv() => self.obey(command),
-                permit = self.outbox.outgoing.reserve(), if !self.outbox.waiting.is_empty() => {
+                permit = outgoing.reserve(), if !self.outbox.waiting.is_empty() => {
                     let Ok(permit) = permit else { return Ok(()) };
                     if let Some(message) = self.outbox.waiting.pop_front() {
                         permit.send(Ok(message));

@@ -1,0 +1,226 @@
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use selvedge_proto::protos::ChaincodeMessage;
+use selvedge_proto::protos::chaincode_server;
+use selvedge_session::chaincode::Limits as SessionLimits;
+use selvedge_tls::{BindError, Limits as ConnectionLimits, Listener, PeerInfo, Refusal, ServerSecurity};
+use tokio::net::ToSocketAddrs;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::Chaincode;
+use crate::stream::{self, Settings};
+use crate::workers::Workers;
+
+/// Fabric's limit of one message, in both directions: 100 MiB.
+const MESSAGE_BYTES: usize = 100 << 20;
+
+/// Messages of one stream that wait for the connection to take them.
+const OUTGOING: usize = 64;
+
+/// Requests that one connection may have open. A peer needs one for each chaincode it reaches here.
+const REQUESTS_PER_CONNECTION: u32 = 64;
+
+/// The most bytes of headers that a request may have. A peer sends a few hundred.
+const HEADER_BYTES: u32 = 16 << 10;
+
+/// How often an idle connection is asked whether it lives, and how long the answer may take: Fabric's figures.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves a chaincode to peers: chaincode as a service.
+///
+/// ```no_run
+/// use selvedge::tls::{Identity, ServerTls};
+/// use selvedge::{Chaincode, Server};
+///
+/// async fn run(chaincode: impl Chaincode) -> Result<(), Box<dyn std::error::Error>> {
+///     let identity = Identity::from_pem(std::fs::read("server.crt")?, std::fs::read("server.key")?)?;
+///     let tls = ServerTls::builder(identity)
+///         .require_client_certificates(std::fs::read("peer-ca.crt")?)
+///         .build()?;
+///     let server = Server::new(chaincode, "basic:0123…", tls).bind("0.0.0.0:9999").await?;
+///     server.serve(std::future::pending()).await?;
+///     Ok(())
+/// }
+/// ```
+pub struct Server {
+    chaincode: Arc<dyn Chaincode>,
+    package_id: String,
+    security: ServerSecurity,
+    connection_limits: ConnectionLimits,
+    session_limits: SessionLimits,
+    threads: usize,
+    drain: Duration,
+}
+
+impl Server {
+    /// A server for the chaincode whose package has this id (`label:sha256-in-hex`). The id must be exactly the one
+    /// that the peer shows for the installed package.
+    pub fn new(
+        chaincode: impl Chaincode,
+        package_id: impl Into<String>,
+        security: impl Into<ServerSecurity>,
+    ) -> Self {
+        Self {
+            chaincode: Arc::new(chaincode),
+            package_id: package_id.into(),
+            security: security.into(),
+            connection_limits: ConnectionLimits::default(),
+            session_limits: SessionLimits::default(),
+            threads: 512,
+            drain: Duration::from_secs(10),
+        }
+    }
+
+    /// Bounds of connections and their handshakes.
+    #[must_use]
+    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.connection_limits = limits;
+        self
+    }
+
+    /// Bounds of each stream's transactions and requests.
+    #[must_use]
+    pub fn session_limits(mut self, limits: SessionLimits) -> Self {
+        self.session_limits = limits;
+        self
+    }
+
+    /// The most threads that contracts may hold at once, 512 by default. They are started as they are needed; a
+    /// transaction that waits for the peer holds none.
+    #[must_use]
+    pub fn contract_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// How long running transactions may go on after the server was told to stop, 10 seconds by default.
+    #[must_use]
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or no thread can be started.
+    pub async fn bind(
+        self,
+        address: impl ToSocketAddrs + std::fmt::Debug,
+    ) -> Result<BoundServer, ServerError> {
+        let listener = Listener::bind(address, self.security, self.connection_limits).await?;
+        let settings = Settings {
+            chaincode: self.chaincode,
+            package_id: self.package_id,
+            limits: self.session_limits,
+            workers: Arc::new(Workers::new(self.threads).map_err(ServerError::Threads)?),
+            stopping: CancellationToken::new(),
+            drain: self.drain,
+        };
+        Ok(BoundServer { listener, settings })
+    }
+}
+
+/// A server whose port is open; connections wait until it serves.
+pub struct BoundServer {
+    listener: Listener,
+    settings: Settings,
+}
+
+impl BoundServer {
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Tells of every connection that is refused, with the reason.
+    pub fn refusals(&self) -> broadcast::Receiver<Refusal> {
+        self.listener.refusals()
+    }
+
+    /// Serves until `shutdown` completes; then running transactions may end and every stream is closed.
+    ///
+    /// # Errors
+    /// When the connections cannot be served.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self { listener, settings } = self;
+        let stopping = settings.stopping.clone();
+        let limit = settings.drain + ConnectionLimits::default().linger;
+        let service = chaincode_server::ChaincodeServer::new(Service { settings: Arc::new(settings) })
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        let stop = async {
+            shutdown.await;
+            stopping.cancel();
+        };
+        let served = tonic::transport::Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(PING_INTERVAL))
+            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+            .http2_max_header_list_size(Some(HEADER_BYTES))
+            .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION))
+            .add_service(service)
+            .serve_with_incoming_shutdown(listener, stop);
+        let out_of_time = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(limit).await;
+        };
+        tokio::select! {
+            result = served => result.map_err(ServerError::Serving),
+            // A peer that does not close its connection must not hold up the end.
+            () = out_of_time => Ok(()),
+        }
+    }
+}
+
+/// Why a server could not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The threads for contracts could not be started.
+    #[error("the threads for contracts could not be started")]
+    Threads(#[source] std::io::Error),
+    /// The connections could not be served.
+    #[error("the connections could not be served")]
+    Serving(#[source] tonic::transport::Error),
+}
+
+struct Service {
+    settings: Arc<Settings>,
+}
+
+#[tonic::async_trait]
+impl chaincode_server::Chaincode for Service {
+    type ConnectStream = ReceiverStream<Result<ChaincodeMessage, Status>>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<ChaincodeMessage>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let remote = request.extensions().get::<PeerInfo>().map(|info| info.remote_addr);
+        let (outgoing, messages) = mpsc::channel(OUTGOING);
+        let settings = Arc::clone(&self.settings);
+        let incoming = request.into_inner();
+        tokio::spawn(async move {
+            tracing::info!(?remote, package_id = settings.package_id, "a peer has connected");
+            // Boxed, since a stream's state is large and lives long.
+            match stream::serve(incoming, outgoing, settings).boxed().await {
+                Ok(()) => tracing::info!(?remote, "the peer's stream has ended"),
+                Err(error) => tracing::warn!(?remote, %error, "the peer's stream has ended"),
+            }
+        });
+        // The peer waits for the response's headers before it reads, and the chaincode speaks first.
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}
