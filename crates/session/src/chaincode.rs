@@ -1,14 +1,15 @@
 //! The chaincode's end of the stream, as a shim implements it.
 //!
-//! [`Created::new`] gives the first message, REGISTER; REGISTERED leads to [`Established`] and READY to [`Ready`], in
-//! which transactions run. A transaction begins with [`Event::Start`] and ends with [`Ready::complete`] or
-//! [`Ready::fail`].
+//! [`Created::new`] gives the first message, REGISTER; REGISTERED leads to [`Established`] and READY to
+//! [`Ready`], in which transactions run. A transaction begins with [`Event::Start`] and ends with
+//! [`Ready::complete`] or [`Ready::fail`].
 //!
-//! **Requests.** The peer joins a reply to its request by channel and transaction id alone, and drops a second
-//! request of a transaction that comes while one is open. So at most one is sent; the others wait their turn in a
-//! bounded queue. A caller that goes away is reported with [`Ready::cancel`]: a waiting request is then never sent,
-//! and the reply to one already sent is swallowed, so that the next caller gets its own. For the same reason a
-//! transaction that ends while its request is open sends its last message only after the reply has come.
+//! **Requests.** The peer joins a reply to its request by channel and transaction id alone, and drops a
+//! second request of a transaction that comes while one is open. So at most one is sent; the others wait
+//! their turn in a bounded queue. A caller that goes away is reported with [`Ready::cancel`]: a waiting
+//! request is then never sent, and the reply to one already sent is swallowed, so that the next caller gets
+//! its own. For the same reason a transaction that ends while its request is open sends its last message only
+//! after the reply has come.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -39,8 +40,8 @@ impl Default for Limits {
     }
 }
 
-/// The batch operations that a peer has offered with READY. Without the offer they must not be sent: a peer of
-/// Fabric 2.5 drops the connection when it receives one.
+/// The batch operations that a peer has offered with READY. Without the offer they must not be sent: a peer
+/// of Fabric 2.5 drops the connection when it receives one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// The most records in one WRITE_BATCH_STATE, if they may be sent.
@@ -178,8 +179,8 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
-    /// A RESPONSE or ERROR which no open request waits for. It is dropped; it happens without fault when the peer
-    /// answers after it has given up the transaction.
+    /// A RESPONSE or ERROR which no open request waits for. It is dropped; it happens without fault when the
+    /// peer answers after it has given up the transaction.
     Unsolicited {
         /// The transaction it names.
         transaction: TxKey,
@@ -197,8 +198,8 @@ pub struct Start {
     pub invocation: Invocation,
     /// The arguments.
     pub input: ChaincodeInput,
-    /// The client's proposal, from which creator, transient map, timestamp and binding are taken. The peer leaves it
-    /// out for internal calls only.
+    /// The client's proposal, from which creator, transient map, timestamp and binding are taken. The peer
+    /// leaves it out for internal calls only.
     pub proposal: Option<SignedProposal>,
 }
 
@@ -306,8 +307,8 @@ impl Ready {
     /// Makes a request whose payload is encoded already.
     ///
     /// # Errors
-    /// When the transaction is not running, its queue is full, the type is no request, or the peer has not offered
-    /// it. Nothing has changed then.
+    /// When the transaction is not running, its queue is full, the type is no request, or the peer has not
+    /// offered it. Nothing has changed then.
     pub fn request_raw(
         &mut self,
         transaction: &TxKey,
@@ -335,8 +336,8 @@ impl Ready {
         Ok(Requested { ticket, send: None })
     }
 
-    /// Gives up a request whose caller has gone away. One that is answered already, or whose transaction has ended,
-    /// is left alone.
+    /// Gives up a request whose caller has gone away. One that is answered already, or whose transaction has
+    /// ended, is left alone.
     pub fn cancel(&mut self, transaction: &TxKey, ticket: Ticket) {
         if let Some(live) = self.live.get_mut(transaction) {
             live.queue.retain(|queued| queued.ticket != ticket);

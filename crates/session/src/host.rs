@@ -1,13 +1,14 @@
 //! The peer's end of the stream.
 //!
-//! [`Created`] waits for REGISTER and leads to [`Registering`], on which the peer decides; [`Registering::accept`]
-//! leads to [`Ready`]. A transaction begins with [`Ready::start`] and ends with [`Event::Finished`], or when the peer
-//! gives it up with [`Ready::abandon`].
+//! [`Created`] waits for REGISTER and leads to [`Registering`], on which the peer decides;
+//! [`Registering::accept`] leads to [`Ready`]. A transaction begins with [`Ready::start`] and ends with
+//! [`Event::Finished`], or when the peer gives it up with [`Ready::abandon`].
 //!
-//! **Requests.** Of each transaction at most one is open. The peer answers every one with [`Ready::respond`], even if
-//! the transaction has ended meanwhile, since the chaincode may still wait; a further one that comes before is dropped without an answer, as Fabric's peer does, and reported as [`Event::Dropped`] so that
-//! it can be logged. A request outside a running transaction and one whose payload cannot be read are answered here,
-//! with Fabric's texts.
+//! **Requests.** Of each transaction at most one is open. The peer answers every one with [`Ready::respond`],
+//! even if the transaction has ended meanwhile, since the chaincode may still wait; a further one that comes
+//! before is dropped without an answer, as Fabric's peer does, and reported as [`Event::Dropped`] so that it
+//! can be logged. A request outside a running transaction and one whose payload cannot be read are answered
+//! here, with Fabric's texts.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -75,8 +76,8 @@ impl Created {
 
 /// The chaincode has said who it is; the peer decides.
 ///
-/// A peer that refuses drops this value and closes the stream. Fabric's peer sends no message then, and neither does
-/// this one.
+/// A peer that refuses drops this value and closes the stream. Fabric's peer sends no message then, and
+/// neither does this one.
 #[derive(Debug)]
 pub struct Registering {
     limits: Limits,
@@ -127,8 +128,8 @@ impl Registering {
 
     /// Accepts the registration. The two messages, REGISTERED and READY, go out in this order.
     ///
-    /// `offer` is what READY says of batch operations. A peer of Fabric 3.1 always says something, and gives the
-    /// sizes even if the operations are off; `None` leaves the payload empty, as peers up to 3.0 do.
+    /// `offer` is what READY says of batch operations. A peer of Fabric 3.1 always says something, and gives
+    /// the sizes even if the operations are off; `None` leaves the payload empty, as peers up to 3.0 do.
     pub fn accept(self, offer: Option<&ChaincodeAdditionalParams>) -> (Ready, [ChaincodeMessage; 2]) {
         let ready = ChaincodeMessage {
             r#type: Type::Ready.into(),
@@ -186,8 +187,8 @@ pub enum Event {
     },
     /// A transaction is over.
     Finished(Box<Finished>),
-    /// A request was dropped because another one of the same transaction is open. The chaincode will wait in vain: a
-    /// defect of its shim.
+    /// A request was dropped because another one of the same transaction is open. The chaincode will wait in
+    /// vain: a defect of its shim.
     Dropped {
         /// The transaction.
         transaction: TxKey,
@@ -210,8 +211,8 @@ pub enum Event {
         /// What is wrong.
         error: RequestError,
     },
-    /// COMPLETED or ERROR for a transaction that does not run. It is dropped; it happens without fault when the peer
-    /// has given up the transaction.
+    /// COMPLETED or ERROR for a transaction that does not run. It is dropped; it happens without fault when
+    /// the peer has given up the transaction.
     Unsolicited {
         /// What it names.
         transaction: TxKey,
@@ -229,8 +230,8 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The message itself, which is the reply to an INVOKE_CHAINCODE; its event's ids are not to be trusted.
     pub message: ChaincodeMessage,
-    /// The request that is still open. It must not change what the transaction has done any more, but is to be
-    /// answered.
+    /// The request that is still open. It must not change what the transaction has done any more, but is to
+    /// be answered.
     pub open: Option<MessageType>,
 }
 
@@ -249,8 +250,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// One of the same name runs, or has a request open: a chaincode that calls itself or is part of a cycle, or a
-    /// proposal that comes again at once. The text is Fabric's.
+    /// One of the same name runs, or has a request open: a chaincode that calls itself or is part of a cycle,
+    /// or a proposal that comes again at once. The text is Fabric's.
     #[error("txid: {0} exists")]
     Exists(TxKey),
     /// [`Limits::transactions`] run already.

@@ -8,8 +8,8 @@ use crate::Violation;
 
 /// The most bytes a channel id or transaction id on the stream may have.
 ///
-/// Fabric's channel ids have at most 249 and its transaction ids 64; what is longer is refused before it is repeated
-/// in error texts.
+/// Fabric's channel ids have at most 249 and its transaction ids 64; what is longer is refused before it is
+/// repeated in error texts.
 pub const MAX_ID_LENGTH: usize = 1024;
 
 /// What names a transaction on a stream: the pair that joins requests and replies.
@@ -93,8 +93,8 @@ impl fmt::Debug for MessageType {
     }
 }
 
-/// Names one request within one session. It is never reused, so that an answer which comes late cannot reach the
-/// wrong caller.
+/// Names one request within one session. It is never reused, so that an answer which comes late cannot reach
+/// the wrong caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 

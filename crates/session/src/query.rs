@@ -1,11 +1,12 @@
 //! The peer's bookkeeping of a transaction's open iterators.
 //!
-//! A query without paging is answered in batches of [`BATCH`] results. The peer looks one result ahead, so that
-//! `has_more` is true only if there is a next batch; the result it has read is the first of that batch. With the last
-//! batch the iterator is closed. A query with paging is answered at once, as one page of any length.
+//! A query without paging is answered in batches of [`BATCH`] results. The peer looks one result ahead, so
+//! that `has_more` is true only if there is a next batch; the result it has read is the first of that batch.
+//! With the last batch the iterator is closed. A query with paging is answered at once, as one page of any
+//! length.
 //!
-//! All results of one iterator count against the total limit (`ledger.state.totalQueryLimit`). When it is reached the
-//! results end there, without an error and without another read.
+//! All results of one iterator count against the total limit (`ledger.state.totalQueryLimit`). When it is
+//! reached the results end there, without an error and without another read.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,8 @@ pub const BATCH: usize = 100;
 /// How much the queries of one transaction may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most results of one iterator (`ledger.state.totalQueryLimit`, 100000 in Fabric's sample configuration).
+    /// The most results of one iterator (`ledger.state.totalQueryLimit`, 100000 in Fabric's sample
+    /// configuration).
     pub total_results: usize,
     /// The most iterators that are open at the same time.
     pub open_iterators: usize,
@@ -52,11 +54,11 @@ pub enum QueryError<E> {
     Results(E),
 }
 
-/// The open iterators of one transaction, by id. Dropping it closes them, which the peer does when the transaction
-/// ends.
+/// The open iterators of one transaction, by id. Dropping it closes them, which the peer does when the
+/// transaction ends.
 ///
-/// `I` gives the results as they go on the wire: encoded `KV` or `KeyModification` messages. It must not be polled
-/// after its end or an error, and is not.
+/// `I` gives the results as they go on the wire: encoded `KV` or `KeyModification` messages. It must not be
+/// polled after its end or an error, and is not.
 #[derive(Debug)]
 pub struct Iterators<I> {
     limits: Limits,
@@ -91,11 +93,11 @@ where
         self.open.is_empty()
     }
 
-    /// Answers a query without paging with its first batch. `id` names the iterator within the transaction; Fabric
-    /// uses random UUIDs.
+    /// Answers a query without paging with its first batch. `id` names the iterator within the transaction;
+    /// Fabric uses random UUIDs.
     ///
-    /// `paging` is what the request said although it is not paged, as happens with collections: a page size then
-    /// still limits this first answer, and with it the whole query.
+    /// `paging` is what the request said although it is not paged, as happens with collections: a page size
+    /// then still limits this first answer, and with it the whole query.
     ///
     /// # Errors
     /// When too many iterators are open, the id is taken, or a result cannot be read.
@@ -150,13 +152,14 @@ where
     }
 }
 
-/// Whether a request's paging asks for a page. A page size of zero without a bookmark does not; a negative one does.
+/// Whether a request's paging asks for a page. A page size of zero without a bookmark does not; a negative
+/// one does.
 pub fn is_paged(paging: Option<&QueryMetadata>) -> bool {
     paging.is_some_and(|paging| paging.page_size != 0 || !paging.bookmark.is_empty())
 }
 
-/// The most results that one query may have: the total limit, or the page size if that is less. Page sizes of zero
-/// and below do not limit.
+/// The most results that one query may have: the total limit, or the page size if that is less. Page sizes of
+/// zero and below do not limit.
 pub fn total_results(limit: usize, paging: Option<&QueryMetadata>) -> usize {
     match paging.map(|paging| usize::try_from(paging.page_size)) {
         Some(Ok(size)) if size > 0 => limit.min(size),
@@ -166,8 +169,8 @@ pub fn total_results(limit: usize, paging: Option<&QueryMetadata>) -> usize {
 
 /// Answers a query with paging: all results of the page at once, and where the next page begins.
 ///
-/// `bookmark` is called after the last result was read; for ranges it is the next key that the page does not hold, or
-/// empty at the end.
+/// `bookmark` is called after the last result was read; for ranges it is the next key that the page does not
+/// hold, or empty at the end.
 ///
 /// # Errors
 /// When a result or the bookmark cannot be read.

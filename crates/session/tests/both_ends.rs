@@ -1,5 +1,5 @@
-//! Both ends drive each other in random interleavings: no reply is lost or reaches the wrong caller, the limits
-//! hold, and both ends come to rest.
+//! Both ends drive each other in random interleavings: no reply is lost or reaches the wrong caller, the
+//! limits hold, and both ends come to rest.
 
 use std::collections::{BTreeMap, VecDeque};
 

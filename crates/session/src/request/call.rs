@@ -37,9 +37,9 @@ impl Request for InvokeChaincode {
     }
 }
 
-/// The fields of `ChaincodeSpec` that matter here. Python's shim (2.5.4) sends a `ChaincodeInput` instead, whose first
-/// field has another wire type than the spec's; Go takes it for an unknown field and goes on to find that the
-/// chaincode's id is missing, and so does this.
+/// The fields of `ChaincodeSpec` that matter here. Python's shim (2.5.4) sends a `ChaincodeInput` instead,
+/// whose first field has another wire type than the spec's; Go takes it for an unknown field and goes on to
+/// find that the chaincode's id is missing, and so does this.
 #[derive(Clone, PartialEq, Message)]
 struct CalledSpec {
     #[prost(message, optional, tag = "2")]

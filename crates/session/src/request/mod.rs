@@ -1,11 +1,12 @@
 //! The requests of a chaincode, each a type with its reply.
 //!
-//! A request travels as the payload of a message of type [`Request::TYPE`], its reply as the payload of RESPONSE. The
-//! chaincode's end uses [`Request::encode`] and [`Request::decode_reply`], the peer's end [`AnyRequest::decode`] and
-//! [`Request::encode_reply`].
+//! A request travels as the payload of a message of type [`Request::TYPE`], its reply as the payload of
+//! RESPONSE. The chaincode's end uses [`Request::encode`] and [`Request::decode_reply`], the peer's end
+//! [`AnyRequest::decode`] and [`Request::encode_reply`].
 //!
-//! Where Fabric's protobuf message says all there is to say, it is the request; the other requests are structs of
-//! their own, because the wire shares one message between two requests or leaves a required part optional.
+//! Where Fabric's protobuf message says all there is to say, it is the request; the other requests are
+//! structs of their own, because the wire shares one message between two requests or leaves a required part
+//! optional.
 
 use bytes::Bytes;
 use prost::Message;
@@ -98,8 +99,8 @@ pub enum RequestError {
 impl RequestError {
     /// What Fabric's peer gives as the cause when it meets this payload.
     ///
-    /// A missing part makes Fabric's handler panic, which it catches and reports as such; chaincode on the other end
-    /// sees the same text here, while the peer's own log has this error.
+    /// A missing part makes Fabric's handler panic, which it catches and reports as such; chaincode on the
+    /// other end sees the same text here, while the peer's own log has this error.
     pub fn fabric_cause(&self) -> &'static str {
         match self {
             Self::Undecodable { .. } | Self::Reply { .. } | Self::NotARequest { .. } => {

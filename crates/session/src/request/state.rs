@@ -7,7 +7,8 @@ use selvedge_proto::protos::{
 
 use crate::request::{self, Request, RequestError};
 
-/// Reads the SHA-256 of one private value; every member of the channel may, whoever the collection's members are.
+/// Reads the SHA-256 of one private value; every member of the channel may, whoever the collection's members
+/// are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GetPrivateDataHash {
     /// The key.

@@ -39,10 +39,10 @@ pub(crate) fn handshakes() {
     }
 }
 
-/// The recorded requests as the script, the recorded peer as the other side: what the machine sends is what was
-/// recorded, but for these messages, which no shim may send. For each the test checks that the machine refuses it:
-/// requests which the peer had not offered, requests of unknown transactions, types that are no request, and a
-/// COMPLETED without a Response.
+/// The recorded requests as the script, the recorded peer as the other side: what the machine sends is what
+/// was recorded, but for these messages, which no shim may send. For each the test checks that the machine
+/// refuses it: requests which the peer had not offered, requests of unknown transactions, types that are no
+/// request, and a COMPLETED without a Response.
 pub(crate) fn streams() {
     let handshakes = recording::handshakes();
     let (mut sent, mut refused) = (0, 0);

@@ -32,8 +32,9 @@ pub(crate) fn handshakes() {
     }
 }
 
-/// The recorded chaincode as the other side, the payloads of the recorded answers as the ledger: what the machine
-/// sends is what was recorded. Where the chaincode broke the protocol the stream ends, as it did when recorded.
+/// The recorded chaincode as the other side, the payloads of the recorded answers as the ledger: what the
+/// machine sends is what was recorded. Where the chaincode broke the protocol the stream ends, as it did when
+/// recorded.
 pub(crate) fn streams() {
     let handshakes = recording::handshakes();
     let mut compared = 0;

@@ -55,8 +55,8 @@ fn paged(recorded: &QueryResponse, paging: &QueryMetadata) -> QueryResponse {
     page(recorded.id.clone(), results.into_iter(), Limits::default(), paging, bookmark).expect("no errors")
 }
 
-/// Each iterator's results over all its batches. If the last recorded batch was not the last one, there was at least
-/// one more result; its content does not matter, since it was never sent.
+/// Each iterator's results over all its batches. If the last recorded batch was not the last one, there was
+/// at least one more result; its content does not matter, since it was never sent.
 fn results_by_iterator(leg: &Leg) -> BTreeMap<String, Results> {
     let mut found: BTreeMap<String, (Vec<Result<Bytes, Infallible>>, bool)> = BTreeMap::new();
     for (request, response) in queries(leg) {

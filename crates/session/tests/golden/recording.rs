@@ -36,8 +36,8 @@ impl Line {
 pub(crate) struct Leg {
     pub(crate) file: String,
     pub(crate) connection: u64,
-    /// The transaction of the chaincode that the client called, if it is here and not on another connection. The
-    /// others are of chaincodes which were called in turn.
+    /// The transaction of the chaincode that the client called, if it is here and not on another connection.
+    /// The others are of chaincodes which were called in turn.
     pub(crate) outermost: Option<TxKey>,
     pub(crate) lines: Vec<Line>,
     /// The peer's answer to the client.
@@ -107,8 +107,8 @@ fn lines(path: &str) -> Vec<Line> {
 
 /// Compares a message with the recorded bytes.
 ///
-/// Go's protobuf library puts a plain or a no-break space into its error texts, by chance of the build; both count as
-/// plain here.
+/// Go's protobuf library puts a plain or a no-break space into its error texts, by chance of the build; both
+/// count as plain here.
 #[track_caller]
 pub(crate) fn assert_same(ours: &ChaincodeMessage, recorded: &Line, file: &str) {
     if recorded.known() == Some(Type::Error) {
