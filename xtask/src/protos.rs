@@ -1,6 +1,5 @@
 //! Our messages against the official bindings, without trusting a list that was once written down.
 
-use std::fs;
 use std::process::Command;
 
 use crate::command;
@@ -19,14 +18,8 @@ const SHOWN_DIFFERENCES: usize = 20;
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
     let environment = workspace.target("interop/python");
     let python = environment.join("bin/python");
-    if !python.exists() {
-        fs::create_dir_all(workspace.target("interop")).map_err(|source| Error::File {
-            action: "make",
-            path: workspace.target("interop"),
-            source,
-        })?;
-        command::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
+    // Made afresh each time, so that nothing left behind by an interrupted run is trusted.
+    command::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
     command::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--pre", PACKAGE]))?;
     let mut listing = Command::new(&python);
     listing.arg(workspace.path("xtask/official_descriptors.py"));
