@@ -22,30 +22,22 @@ impl Entry {
     /// Reads an entry that other checks gave this verdict. One that they let pass though it cannot be read gets
     /// the verdict that belongs to that.
     pub(super) fn read(bytes: &Bytes, code: TxValidationCode, private: Option<TxPvtReadWriteSet>) -> Self {
-        let (id, candidate) = match code {
-            TxValidationCode::Valid => match TransactionView::parse(bytes) {
-                Ok(view) => (view.channel_header.tx_id.clone(), candidate(&view, private)),
-                Err(error) => (TransactionSummary::of(bytes).transaction_id, Candidate::invalid(error.code)),
+        let summary = TransactionSummary::of(bytes);
+        let candidate = match (code, summary.header_type.map(HeaderType::try_from)) {
+            (TxValidationCode::Valid, Some(Ok(HeaderType::EndorserTransaction))) => match read_set(bytes) {
+                Ok(set) => Candidate { code, set: Some(set), private },
+                Err(error) => Candidate::invalid(error.code),
             },
-            code => (TransactionSummary::of(bytes).transaction_id, Candidate::invalid(code)),
+            (TxValidationCode::Valid, None) => Candidate::invalid(TxValidationCode::BadPayload),
+            _ => Candidate { code, set: None, private: None },
         };
-        Self { id: Some(id).filter(|id| (1..=LONGEST_ID).contains(&id.len())), candidate }
+        let id = Some(summary.transaction_id).filter(|id| (1..=LONGEST_ID).contains(&id.len()));
+        Self { id, candidate }
     }
 }
 
-fn candidate(view: &TransactionView, private: Option<TxPvtReadWriteSet>) -> Candidate {
-    let code = TxValidationCode::Valid;
-    match view.header_type {
-        HeaderType::EndorserTransaction => match read_set(view) {
-            Ok(set) => Candidate { code, set: Some(set), private },
-            Err(error) => Candidate::invalid(error.code),
-        },
-        _ => Candidate { code, set: None, private: None },
-    }
-}
-
-fn read_set(view: &TransactionView) -> Result<ReadWriteSet, ViewError> {
-    let action = view.endorsed_action()?.chaincode_action()?;
+fn read_set(bytes: &Bytes) -> Result<ReadWriteSet, ViewError> {
+    let action = TransactionView::parse(bytes)?.endorsed_action()?.chaincode_action()?;
     ReadWriteSet::parse(&action.results)
         .map_err(|error| ViewError { code: TxValidationCode::BadRwset, reason: error.to_string() })
 }
