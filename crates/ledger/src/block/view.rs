@@ -36,6 +36,8 @@ pub struct TransactionSummary {
 
 /// A transaction of a block with its headers, whose form was checked: the type is one that blocks may carry,
 /// the epoch is 0, creator and nonce are there. No signature, id or channel was looked at.
+///
+/// A genesis block's configuration has no creator. Peers do not judge it, and it cannot be viewed like this.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransactionView {
     /// The block's entry.

@@ -56,29 +56,39 @@ pub struct Outcome {
 /// # Errors
 /// Only those of the snapshot; no content of a block is an error.
 pub fn validate(snapshot: &dyn Snapshot, block: u64, candidates: &[Candidate]) -> Result<Outcome, Error> {
-    run(snapshot, block, candidates, true)
+    run(snapshot, block, candidates, Rules::Judge)
 }
 
 /// What a block changes whose verdicts are final, such as one read back from the log.
 ///
+/// Its private sets are taken as they are, since they were checked when the block was judged. They need not
+/// hash to what was endorsed any more: keys that were purged since are gone from them.
+///
 /// # Errors
 /// Only those of the snapshot.
 pub fn replay(snapshot: &dyn Snapshot, block: u64, candidates: &[Candidate]) -> Result<Outcome, Error> {
-    run(snapshot, block, candidates, false)
+    run(snapshot, block, candidates, Rules::Replay)
+}
+
+/// Whether a block is judged or was judged before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    Judge,
+    Replay,
 }
 
 fn run(
     snapshot: &dyn Snapshot,
     block: u64,
     candidates: &[Candidate],
-    checks_reads: bool,
+    rules: Rules,
 ) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let mut state = Overlay { snapshot, updates: Updates::new() };
     for (candidate, index) in candidates.iter().zip(0..) {
         let mut code = candidate.code;
         if let (TxValidationCode::Valid, Some(set)) = (code, &candidate.set) {
-            if checks_reads {
+            if rules == Rules::Judge {
                 code = judge(&state, set)?;
             }
             if code == TxValidationCode::Valid {
@@ -87,7 +97,7 @@ fn run(
         }
         outcome.codes.push(code);
     }
-    outcome.mismatches = private::apply(&mut state, block, candidates, &outcome.codes)?;
+    outcome.mismatches = private::apply(&mut state, block, candidates, &outcome.codes, rules)?;
     outcome.updates = state.updates;
     Ok(outcome)
 }

@@ -9,7 +9,7 @@ use crate::hash::sha256;
 use crate::rwset::{ReadWriteSet, check_private_elements};
 use crate::{Error, Space, StoredValue, Update, Version};
 
-use super::{Candidate, Overlay};
+use super::{Candidate, Overlay, Rules};
 
 /// A private set that does not hash to what the transaction says, or cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub(super) fn apply(
     block: u64,
     candidates: &[Candidate],
     codes: &[TxValidationCode],
+    rules: Rules,
 ) -> Result<Vec<PrivateMismatch>, Error> {
     let mut mismatches = Vec::new();
     let mut renewed = BTreeSet::new();
@@ -35,7 +36,7 @@ pub(super) fn apply(
         if *code != TxValidationCode::Valid {
             continue;
         }
-        for_each_set(candidate, index, &mut mismatches, |space, set| {
+        for_each_set(candidate, index, rules, &mut mismatches, |space, set| {
             apply_set(state, space, set, Version::new(block, index), &mut renewed);
         });
     }
@@ -46,10 +47,11 @@ pub(super) fn apply(
     Ok(mismatches)
 }
 
-/// Hands out the private sets of a transaction that are the ones it was endorsed with.
+/// Hands out the private sets of a transaction that may be used.
 fn for_each_set(
     candidate: &Candidate,
     transaction: u64,
+    rules: Rules,
     mismatches: &mut Vec<PrivateMismatch>,
     mut visit: impl FnMut(&Space, KvrwSet),
 ) {
@@ -57,7 +59,9 @@ fn for_each_set(
     for namespace in &private.ns_pvt_rwset {
         for collection in &namespace.collection_pvt_rwset {
             let (name, collection_name) = (&namespace.namespace, &collection.collection_name);
-            match endorsed(set, name, collection_name, &collection.rwset) {
+            let is_endorsed =
+                rules == Rules::Replay || is_endorsed(set, name, collection_name, &collection.rwset);
+            match Some(&collection.rwset).filter(|_| is_endorsed).and_then(decode) {
                 Some(writes) => visit(&Space::private(name.as_str(), collection_name.as_str()), writes),
                 None => mismatches.push(PrivateMismatch {
                     transaction,
@@ -69,11 +73,12 @@ fn for_each_set(
     }
 }
 
-fn endorsed(set: &ReadWriteSet, namespace: &str, collection: &str, private: &Bytes) -> Option<KvrwSet> {
-    let expected = set.private_set_hash(namespace, collection)?;
-    if *expected != sha256([private.as_ref()])[..] {
-        return None;
-    }
+fn is_endorsed(set: &ReadWriteSet, namespace: &str, collection: &str, private: &Bytes) -> bool {
+    let expected = set.private_set_hash(namespace, collection);
+    expected.is_some_and(|expected| *expected == sha256([private.as_ref()])[..])
+}
+
+fn decode(private: &Bytes) -> Option<KvrwSet> {
     check_private_elements(private).ok()?;
     KvrwSet::decode(private.clone()).ok()
 }
