@@ -4,19 +4,29 @@
 //! say what a block changes in [`Updates`].
 
 pub mod block;
+mod database;
 mod error;
 mod hash;
+mod ledger;
+pub mod log;
 pub mod mvcc;
 pub mod rwset;
 pub mod simulator;
 mod snapshot;
+pub mod source;
 mod space;
+pub mod state;
+pub mod storage;
+mod store_error;
+pub mod transient;
 mod updates;
 mod version;
 mod wire;
 
 pub use error::Error;
+pub use ledger::{Committed, Ledger, LedgerConfig, LedgerTransaction, Validated};
 pub use snapshot::{RangeIterator, Snapshot};
 pub use space::{Space, StoredValue};
+pub use store_error::StoreError;
 pub use updates::{Update, Updates};
 pub use version::Version;

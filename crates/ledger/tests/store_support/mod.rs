@@ -1,6 +1,8 @@
 //! What the tests of the stores share.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod chain;
+
 use std::path::Path;
 
 use selvedge_ledger::storage::Storage;

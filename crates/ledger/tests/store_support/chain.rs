@@ -1,0 +1,152 @@
+//! Chains of small endorsed transactions.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use prost::Message;
+use selvedge_ledger::block;
+use selvedge_ledger::log::PrivateWrites;
+use selvedge_ledger::rwset::{CollectionSet, NamespaceSet, ReadWriteSet};
+use selvedge_ledger::{Ledger, StoreError};
+use selvedge_proto::common::{
+    Block, BlockHeader, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader,
+};
+use selvedge_proto::kvrwset::{HashedRwSet, KvRead, KvWrite, KvWriteHash, KvrwSet, Version};
+use selvedge_proto::protos::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
+    TransactionAction, TxValidationCode,
+};
+use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
+
+use super::Dice;
+
+pub(crate) const CHAINCODE: &str = "basic";
+pub(crate) const COLLECTION: &str = "secrets";
+
+/// A block's number, entries and private writes.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) block: Block,
+    pub(crate) private: PrivateWrites,
+}
+
+pub(crate) fn genesis() -> Block {
+    let header = ChannelHeader { r#type: HeaderType::Config.into(), ..ChannelHeader::default() };
+    block::build(None, vec![envelope(&header, &SignatureHeader::default(), Bytes::new())])
+}
+
+pub(crate) fn next_block(previous: &Block, entries: Vec<Bytes>) -> Block {
+    block::build(previous.header.as_ref(), entries)
+}
+
+/// An endorsed transaction that writes one public key, and fails unless it finds `read` as its version.
+pub(crate) fn put(id: &str, key: &str, value: &str, read: Option<(u64, u64)>) -> Bytes {
+    endorsed(id, namespace(key, value, read))
+}
+
+/// An endorsed transaction that writes a public and a private key, with its private writes.
+pub(crate) fn put_private(id: &str, key: &str, value: &str) -> (Bytes, TxPvtReadWriteSet) {
+    let writes = KvrwSet { writes: vec![write(key, value)], ..KvrwSet::default() }.encode_to_vec();
+    let hashed = KvWriteHash {
+        key_hash: sha256(key.as_bytes()),
+        value_hash: sha256(value.as_bytes()),
+        ..KvWriteHash::default()
+    };
+    let mut set = namespace(key, value, None);
+    set.collections.push(CollectionSet {
+        collection: COLLECTION.to_owned(),
+        hashed: HashedRwSet { hashed_writes: vec![hashed], ..HashedRwSet::default() },
+        private_set_hash: sha256(&writes),
+    });
+    let collection =
+        CollectionPvtReadWriteSet { collection_name: COLLECTION.to_owned(), rwset: writes.into() };
+    let namespace =
+        NsPvtReadWriteSet { namespace: CHAINCODE.to_owned(), collection_pvt_rwset: vec![collection] };
+    (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
+}
+
+/// A chain of `length` blocks with a few transactions each, some of which conflict and some of which are private.
+pub(crate) fn chain(seed: u64, length: u64) -> Vec<Link> {
+    let mut dice = Dice::new(seed);
+    let mut links = vec![Link { block: genesis(), private: PrivateWrites::new() }];
+    for number in 1..length {
+        let mut private = PrivateWrites::new();
+        let entries = (0..1 + dice.below(4)).map(|index| {
+            let id = format!("{number}-{index}");
+            let (key, value) = (format!("key{}", dice.below(6)), format!("value{}", dice.below(1000)));
+            match dice.below(3) {
+                0 => {
+                    let (entry, writes) = put_private(&id, &key, &value);
+                    private.insert(index, writes);
+                    entry
+                }
+                1 => put(&id, &key, &value, Some((dice.below(number), dice.below(3)))),
+                _ => put(&id, &key, if dice.below(4) == 0 { "" } else { &value }, None),
+            }
+        });
+        let entries = entries.collect();
+        let previous = links.last().map(|link| link.block.clone()).unwrap_or_default();
+        links.push(Link { block: next_block(&previous, entries), private });
+    }
+    links
+}
+
+/// Validates and commits a block whose transactions passed all other checks.
+pub(crate) fn commit(ledger: &Ledger, link: &Link) -> Result<(), StoreError> {
+    let count = link.block.data.as_ref().map_or(0, |data| data.data.len());
+    let verdicts = vec![TxValidationCode::Valid; count];
+    ledger.commit(ledger.validate(link.block.clone(), verdicts, link.private.clone())?).map(|_| ())
+}
+
+pub(crate) fn header(block: &Block) -> &BlockHeader {
+    block.header.as_ref().unwrap()
+}
+
+fn namespace(key: &str, value: &str, read: Option<(u64, u64)>) -> NamespaceSet {
+    let version = read.map(|(block_num, tx_num)| Version { block_num, tx_num });
+    let reads = read.map(|_| KvRead { key: key.to_owned(), version });
+    let public =
+        KvrwSet { reads: reads.into_iter().collect(), writes: vec![write(key, value)], ..KvrwSet::default() };
+    NamespaceSet { namespace: CHAINCODE.to_owned(), public, collections: Vec::new() }
+}
+
+fn write(key: &str, value: &str) -> KvWrite {
+    let value = Bytes::copy_from_slice(value.as_bytes());
+    KvWrite { key: key.to_owned(), is_delete: value.is_empty(), value }
+}
+
+fn endorsed(id: &str, namespace: NamespaceSet) -> Bytes {
+    let results = ReadWriteSet { namespaces: vec![namespace] }.encode();
+    let channel_header = ChannelHeader {
+        r#type: HeaderType::EndorserTransaction.into(),
+        tx_id: id.to_owned(),
+        ..ChannelHeader::default()
+    };
+    let signature_header =
+        SignatureHeader { creator: Bytes::from_static(b"client"), nonce: Bytes::from_static(b"nonce") };
+    let header = signature_header.encode_to_vec();
+    let response = ProposalResponsePayload {
+        proposal_hash: sha256(&[channel_header.encode_to_vec(), header.clone()].concat()),
+        extension: ChaincodeAction { results, ..ChaincodeAction::default() }.encode_to_vec().into(),
+    };
+    let action = ChaincodeEndorsedAction {
+        proposal_response_payload: response.encode_to_vec().into(),
+        endorsements: Vec::new(),
+    };
+    let payload = ChaincodeActionPayload { action: Some(action), ..ChaincodeActionPayload::default() };
+    let action = TransactionAction { header: header.into(), payload: payload.encode_to_vec().into() };
+    let transaction = Transaction { actions: vec![action] };
+    envelope(&channel_header, &signature_header, transaction.encode_to_vec().into())
+}
+
+fn envelope(channel: &ChannelHeader, signature: &SignatureHeader, data: Bytes) -> Bytes {
+    let header = Header {
+        channel_header: channel.encode_to_vec().into(),
+        signature_header: signature.encode_to_vec().into(),
+    };
+    let payload = Payload { header: Some(header), data }.encode_to_vec().into();
+    Envelope { payload, signature: Bytes::from_static(b"signature") }.encode_to_vec().into()
+}
+
+fn sha256(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(digest(&SHA256, bytes).as_ref())
+}
