@@ -1,0 +1,347 @@
+//! The chaincode host: installs packages, builds them, connects to chaincode servers, and runs transactions on them.
+//!
+//! ```text
+//! install:  package -> store -> detect, build, release -> kept build
+//! execute:  kept build -> connection.json -> dial -> Connect -> REGISTER checked -> stream -> transaction
+//! ```
+//!
+//! * There is one stream per package id. Concurrent first calls join one launch; a failed launch is forgotten, so that
+//!   the next call tries again; after a stream's end the next call dials anew. [`Host::warm`] goes beyond Fabric and
+//!   keeps a chaincode connected without calls.
+//! * Every transaction serves its own requests in its own [`Host::execute`] future through a
+//!   [`TransactionContext`]; the stream's task only routes.
+//! * Every queue, wait, file and number is bounded by [`HostConfig`] and [`HostLimits`].
+//!
+//! Texts begin with Fabric's and go on with the reason that Fabric's peer keeps for its log.
+
+mod builds;
+mod config;
+mod error;
+mod keeper;
+mod launch;
+mod store;
+mod stream;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+use selvedge_package::Package;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::builds::{Build, Builds};
+use self::launch::{Launch, Launched};
+use self::store::PackageStore;
+use self::stream::Stream;
+use crate::invocation::{Invocation, TransactionContext};
+
+pub use config::{
+    CCAAS_BUILDER, DEFAULT_EXECUTE_TIMEOUT, ExternalBuilder, HostConfig, HostLimits, MINIMUM_STARTUP_TIMEOUT,
+};
+pub use error::{BuildError, ExecuteError, FileError, HostError, InstallError, LaunchError, StepError};
+pub use store::InstalledPackage;
+pub use stream::Finished;
+
+/// The chaincode host of one peer. Cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    config: HostConfig,
+    store: PackageStore,
+    builds: Builds,
+    slots: Mutex<HashMap<String, Slot>>,
+    /// One lock per package that is being installed or built.
+    gates: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    build_places: Semaphore,
+    kept_warm: Mutex<HashSet<String>>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What there is of a chaincode.
+enum Slot {
+    Launching(Joined),
+    Live(Arc<Stream>),
+}
+
+/// A launch that any number of callers wait for.
+type Joined = Shared<BoxFuture<'static, Result<Arc<Stream>, Arc<LaunchError>>>>;
+
+impl Host {
+    /// Opens the host's folders and checks the packages in them. Blocks.
+    ///
+    /// # Errors
+    /// When a folder cannot be made or read, or the list of builders is faulty.
+    pub fn open(config: HostConfig) -> Result<Self, HostError> {
+        let config = config.normalised();
+        let store = PackageStore::open(&config.root, config.limits.package, config.limits.packages)?;
+        let builds = Builds::open(&config)?;
+        Ok(Self(Arc::new(Inner {
+            store,
+            builds,
+            slots: Mutex::default(),
+            gates: Mutex::default(),
+            build_places: Semaphore::new(config.limits.builds.max(1)),
+            kept_warm: Mutex::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config,
+        })))
+    }
+
+    /// Stores a package and builds it. It goes on to its end even if the caller does not wait for it.
+    ///
+    /// # Errors
+    /// When it is no package, is installed already, or cannot be built; in the last case it is not stored any more.
+    pub async fn install(&self, package: Bytes) -> Result<InstalledPackage, InstallError> {
+        let inner = Arc::clone(&self.0);
+        if inner.stopping.is_cancelled() {
+            return Err(InstallError::ShuttingDown);
+        }
+        let stopping = inner.stopping.clone();
+        let work = async move {
+            tokio::select! {
+                installed = inner.install(package) => installed,
+                () = stopping.cancelled() => Err(InstallError::ShuttingDown),
+            }
+        };
+        let broken = |error: tokio::task::JoinError| BuildError::Broken(error.to_string());
+        self.0.tasks.spawn(work).await.map_err(|error| InstallError::Build(broken(error)))?
+    }
+
+    /// The installed packages in the order of their ids.
+    pub fn installed(&self) -> Vec<InstalledPackage> {
+        self.0.store.list()
+    }
+
+    /// An installed package's file, read from disk. Blocks. What cannot be read is logged and absent.
+    pub fn package(&self, package_id: &str) -> Option<Bytes> {
+        match self.0.store.package(package_id)? {
+            Ok(package) => Some(package.bytes().clone()),
+            Err(error) => {
+                tracing::error!(package_id, %error, "an installed chaincode package cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Whether a package is installed.
+    pub fn is_installed(&self, package_id: &str) -> bool {
+        self.0.store.contains(package_id)
+    }
+
+    /// Runs a transaction and serves its requests through `context`. The chaincode is connected first if it has no
+    /// stream. When this future is dropped, the transaction is given up: what the chaincode still asks for it is
+    /// answered with an error. The future that `context` has given for a request is dropped unfinished when the
+    /// transaction ends before it.
+    ///
+    /// # Errors
+    /// When the chaincode cannot be connected, does not answer in time, goes away, or answers with ERROR. A response
+    /// of a status above 400 is none.
+    pub async fn execute(
+        &self,
+        package_id: &str,
+        invocation: Invocation,
+        context: &mut dyn TransactionContext,
+    ) -> Result<Finished, ExecuteError> {
+        let timeout = self.0.config.execute_timeout;
+        // A stream that ends between two calls may still be found; nothing was sent on it, so another is tried.
+        let first = self.0.stream_for(package_id).await?;
+        if let Some(result) = first.execute(invocation.clone(), context, timeout).await {
+            return result;
+        }
+        let second = self.0.stream_for(package_id).await?;
+        second.execute(invocation, context, timeout).await.unwrap_or(Err(ExecuteError::Terminated))
+    }
+
+    /// Connects the chaincode if it has no stream, and tells why if it cannot be.
+    ///
+    /// # Errors
+    /// As a first call would meet them.
+    pub async fn probe(&self, package_id: &str) -> Result<(), Arc<LaunchError>> {
+        self.0.stream(package_id).await.map(drop)
+    }
+
+    /// Keeps the chaincode connected from now on, and tells the log when its server is not there. Must be called
+    /// within a Tokio runtime; does nothing for a package that is not installed or is kept already.
+    pub fn warm(&self, package_id: &str) {
+        if self.is_installed(package_id) {
+            keeper::start(&self.0, package_id);
+        }
+    }
+
+    /// Closes all streams, kills the builders that run, and waits for the host's tasks. Calls fail afterwards.
+    pub async fn shutdown(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Inner {
+    async fn install(&self, bytes: Bytes) -> Result<InstalledPackage, InstallError> {
+        let limits = self.config.limits.package;
+        let parsed = tokio::task::spawn_blocking(move || Package::parse(bytes, &limits)).await;
+        let package = parsed
+            .map_err(|error| InstallError::Build(BuildError::Broken(error.to_string())))?
+            .map_err(InstallError::Parse)?;
+        for name in package.unexpected_files() {
+            tracing::warn!(package_id = %package.id(), file = name, "the chaincode package has an unexpected file");
+        }
+        let package_id = package.id().to_string();
+        let gate = self.gate(&package_id);
+        let _held = gate.lock().await;
+        if self.store.contains(&package_id) && self.builds.is_kept(&package_id) {
+            return Err(InstallError::AlreadyInstalled(package_id));
+        }
+        if !self.store.contains(&package_id) && self.store.len() >= self.config.limits.packages {
+            return Err(InstallError::TooMany { limit: self.config.limits.packages });
+        }
+        self.store.save(&package).map_err(InstallError::Save)?;
+        let building = self.build_within(&package, self.config.install_timeout);
+        if let Err(error) = building.await {
+            if let Err(error) = self.store.delete(package.id()) {
+                tracing::error!(package_id, %error, "the package that could not be built cannot be deleted");
+            }
+            return Err(InstallError::Build(error));
+        }
+        self.store.add(package.id());
+        tracing::info!(package_id, "installed chaincode package");
+        Ok(InstalledPackage::new(package_id, package.id()))
+    }
+
+    async fn build_within(&self, package: &Package, limit: std::time::Duration) -> Result<Build, BuildError> {
+        let package_id = package.id().to_string();
+        if let Some(build) = self.builds.kept(&package_id)? {
+            return Ok(build);
+        }
+        // The semaphore is never closed, so that a failure would only mean no limit.
+        let _place = self.build_places.acquire().await;
+        tokio::time::timeout(limit, self.builds.build(package))
+            .await
+            .unwrap_or(Err(BuildError::Timeout { package_id, limit }))
+    }
+
+    /// The lock of a package; it lives as long as somebody holds it.
+    fn gate(&self, package_id: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut gates = self.gates.lock();
+        gates.retain(|_, gate| gate.strong_count() > 0);
+        match gates.get(package_id).and_then(Weak::upgrade) {
+            Some(gate) => gate,
+            None => {
+                let gate = Arc::default();
+                gates.insert(package_id.to_owned(), Arc::downgrade(&gate));
+                gate
+            }
+        }
+    }
+
+    async fn stream_for(self: &Arc<Self>, package_id: &str) -> Result<Arc<Stream>, ExecuteError> {
+        let launched = self.stream(package_id).await;
+        launched.map_err(|source| ExecuteError::Launch { package_id: package_id.to_owned(), source })
+    }
+
+    /// The chaincode's stream. Joins a launch that is under way, or begins one.
+    async fn stream(self: &Arc<Self>, package_id: &str) -> Result<Arc<Stream>, Arc<LaunchError>> {
+        let launch = {
+            let mut slots = self.slots.lock();
+            match slots.get(package_id) {
+                Some(Slot::Live(stream)) if stream.is_open() => return Ok(Arc::clone(stream)),
+                Some(Slot::Launching(launch)) if launch.peek().is_none() => launch.clone(),
+                _ if self.stopping.is_cancelled() => return Err(Arc::new(LaunchError::ShuttingDown)),
+                _ if !self.store.contains(package_id) => {
+                    return Err(Arc::new(LaunchError::NotInstalled(selvedge_tls::escape(package_id))));
+                }
+                _ => {
+                    let launch = self.begin_launch(package_id.to_owned());
+                    slots.insert(package_id.to_owned(), Slot::Launching(launch.clone()));
+                    launch
+                }
+            }
+        };
+        launch.await
+    }
+
+    /// Launches in a task of its own, which no caller can cancel by going away.
+    fn begin_launch(self: &Arc<Self>, package_id: String) -> Joined {
+        let inner = Arc::clone(self);
+        let task = self.tasks.spawn(async move {
+            let launched = tokio::select! {
+                launched = inner.launch(&package_id) => launched,
+                () = inner.stopping.cancelled() => Err(LaunchError::ShuttingDown),
+            };
+            let mut slots = inner.slots.lock();
+            match launched {
+                Ok(launched) => {
+                    let stream = Arc::clone(&launched.stream);
+                    slots.insert(package_id.clone(), Slot::Live(Arc::clone(&stream)));
+                    inner.tasks.spawn(read(Arc::downgrade(&inner), package_id, launched));
+                    Ok(stream)
+                }
+                Err(error) => {
+                    slots.remove(&package_id);
+                    Err(Arc::new(error))
+                }
+            }
+        });
+        let broken = |error: tokio::task::JoinError| Arc::new(LaunchError::Broken(error.to_string()));
+        async move { task.await.unwrap_or_else(|error| Err(broken(error))) }.boxed().shared()
+    }
+
+    async fn launch(&self, package_id: &str) -> Result<Launched, LaunchError> {
+        let launch = Launch::new(&self.config, package_id);
+        let build = launch.within("building it", self.build_installed(package_id)).await?;
+        let server = build.map_err(LaunchError::Build)?.server()?;
+        tracing::debug!(package_id, address = %server.address, "connecting to chaincode");
+        let launched = launch.connect(&server, self.stopping.child_token()).await?;
+        tracing::info!(package_id, address = %server.address, "chaincode is ready");
+        Ok(launched)
+    }
+
+    /// The kept build of an installed package, built anew if it is gone.
+    async fn build_installed(&self, package_id: &str) -> Result<Build, BuildError> {
+        let gate = self.gate(package_id);
+        let _held = gate.lock().await;
+        if let Some(build) = self.builds.kept(package_id)? {
+            return Ok(build);
+        }
+        let gone = || selvedge_package::PackageError::Id(package_id.to_owned());
+        let package = self.store.package(package_id).unwrap_or_else(|| Err(gone()));
+        self.build_within(&package.map_err(BuildError::Package)?, self.config.startup_timeout).await
+    }
+}
+
+/// Reads a stream to its end and forgets it.
+async fn read(inner: Weak<Inner>, package_id: String, launched: Launched) {
+    let Launched { stream, incoming, channel } = launched;
+    let end = stream.read(incoming, channel).await;
+    match &end {
+        stream::End::Closed | stream::End::Peer => {
+            tracing::info!(package_id, "chaincode stream ended: {end}")
+        }
+        _ => tracing::warn!(package_id, "chaincode stream ended: {end}"),
+    }
+    let Some(inner) = inner.upgrade() else { return };
+    let mut slots = inner.slots.lock();
+    if matches!(slots.get(&package_id), Some(Slot::Live(live)) if Arc::ptr_eq(live, &stream)) {
+        slots.remove(&package_id);
+    }
+}
