@@ -16,11 +16,17 @@ use selvedge_proto::rwset::TxPvtReadWriteSet;
 use crate::storage::Storage;
 use crate::{StoreError, database};
 
-const SETS: TableDefinition<'_, (&str, &[u8]), (u64, &[u8])> =
+const SETS: TableDefinition<'_, SetKey<'static>, SetRow<'static>> =
     TableDefinition::new("height and private writes by transaction id and hash");
 const HEIGHTS: TableDefinition<'_, (u64, &str, &[u8]), ()> =
     TableDefinition::new("height, transaction id and hash");
 const TOTAL: TableDefinition<'_, (), u64> = TableDefinition::new("bytes of all private writes");
+
+/// A transaction's id, and the SHA-256 of a marshalled set.
+type SetKey<'a> = (&'a str, &'a [u8]);
+
+/// The height that a set was simulated at, and the marshalled set.
+type SetRow<'a> = (u64, &'a [u8]);
 
 /// How much a [`TransientStore`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +154,7 @@ fn begin(database: &Database, path: &Path) -> Result<(), StoreError> {
 /// Adds a set, unless it is there, and returns how many bytes there are then.
 fn insert(
     transaction: &WriteTransaction,
-    key: (&str, &[u8]),
+    key: SetKey<'_>,
     height: u64,
     bytes: &[u8],
 ) -> Result<u64, redb::Error> {

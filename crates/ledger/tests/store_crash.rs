@@ -1,4 +1,5 @@
 //! After a loss of power at any moment the ledger holds whole blocks, all that were acknowledged, and their state.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod store_support;
 

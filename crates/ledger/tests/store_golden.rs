@@ -1,4 +1,5 @@
 //! Recorded chains of a real network go through the ledger, onto the disk and back.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

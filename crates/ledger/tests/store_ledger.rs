@@ -1,4 +1,5 @@
 //! The ledger: what it refuses, what its readers see, and how it finds its transactions.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod store_support;
 

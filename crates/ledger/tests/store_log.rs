@@ -1,4 +1,5 @@
 //! The block log keeps whole blocks through crashes and tells torn records from damaged ones.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod store_support;
 
