@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::msp::SerializedIdentity;
-use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::certificate::{Certificate, CertificateError};
@@ -89,12 +89,11 @@ pub fn serialize(msp_id: &str, certificate_pem: &[u8]) -> Bytes {
 }
 
 fn read_attributes(json: &[u8]) -> Result<BTreeMap<String, String>, CreatorError> {
-    #[derive(Deserialize)]
-    struct Attributes {
-        #[serde(default)]
-        attrs: Option<BTreeMap<String, String>>,
+    let wrong = |error: serde_json::Error| CreatorError::Attributes(error.to_string());
+    // A map rather than a struct, which serde would also read from a JSON array.
+    let mut fields: BTreeMap<String, Value> = serde_json::from_slice(json).map_err(wrong)?;
+    match fields.remove("attrs") {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(attributes) => serde_json::from_value(attributes).map_err(wrong),
     }
-    serde_json::from_slice::<Attributes>(json)
-        .map(|parsed| parsed.attrs.unwrap_or_default())
-        .map_err(|error| CreatorError::Attributes(error.to_string()))
 }

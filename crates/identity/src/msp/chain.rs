@@ -38,6 +38,22 @@ impl TrustPool {
         &self.intermediates
     }
 
+    /// The chain of a certificate that may come from anywhere, the certificate itself in its sanitized form. A CA
+    /// that signed itself is a chain of its own here, trusted or not: it is no identity in any case.
+    pub(super) fn sanitized_chain(
+        &self,
+        leaf: &Arc<Certificate>,
+    ) -> Result<Vec<Arc<Certificate>>, ChainError> {
+        if leaf.is_ca() && issued(leaf, leaf).is_ok() {
+            return Ok(vec![sanitized(leaf, leaf)]);
+        }
+        let mut chain = self.unique_chain(leaf)?;
+        if let [first, issuer, ..] = chain.as_mut_slice() {
+            *first = sanitized(first, issuer);
+        }
+        Ok(chain)
+    }
+
     /// The one chain of a certificate, from itself to a root. It is checked at the time the certificate became
     /// valid plus one second: Fabric does not let identities expire here.
     pub(super) fn unique_chain(&self, leaf: &Arc<Certificate>) -> Result<Vec<Arc<Certificate>>, ChainError> {
@@ -169,9 +185,9 @@ fn issued(child: &Certificate, issuer: &Certificate) -> Result<(), ChainError> {
         .map_err(|_| ChainError::UnknownAuthority)
 }
 
-/// The encoding by which Fabric knows a certificate: with the low form of its issuer's ECDSA signature, so that the
-/// two forms of one certificate are one identity.
-pub(super) fn sanitized(certificate: &Certificate, issuer: &Certificate) -> Bytes {
+/// The form in which Fabric knows a certificate: with the low form of its issuer's ECDSA signature, so that the two
+/// forms of one certificate are one identity.
+fn sanitized(certificate: &Arc<Certificate>, issuer: &Certificate) -> Arc<Certificate> {
     let rewritten = || {
         if !is_ecdsa(&certificate.signature_algorithm) {
             return None;
@@ -184,9 +200,9 @@ pub(super) fn sanitized(certificate: &Certificate, issuer: &Certificate) -> Byte
         der::write(der::BIT_STRING, &[&[0], low.as_slice()].concat(), &mut contents);
         let mut whole = Vec::with_capacity(contents.len() + 4);
         der::write(der::SEQUENCE, &contents, &mut whole);
-        Some(Bytes::from(whole))
+        Certificate::from_der(whole.into()).ok().map(Arc::new)
     };
-    rewritten().unwrap_or_else(|| certificate.der.clone())
+    rewritten().unwrap_or_else(|| certificate.clone())
 }
 
 /// A revocation list.

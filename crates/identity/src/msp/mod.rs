@@ -126,9 +126,7 @@ impl Msp {
             return Ok(identity);
         }
         let parsed = decode(serialized)?;
-        if parsed.mspid != self.rules.id {
-            return Err(IdentityError::OtherMsp { expected: self.rules.id.clone(), received: parsed.mspid });
-        }
+        self.rules.check_name(&parsed.mspid)?;
         let serialized = Bytes::copy_from_slice(serialized);
         let identity = Arc::new(Rules::identity(
             &self.rules,
@@ -175,18 +173,17 @@ impl Identity {
         &self.serialized
     }
 
-    /// The certificate.
+    /// The certificate, with its issuer's ECDSA signature in the low form.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// The certificate in DER, as it was given.
+    /// The same certificate in DER.
     pub fn certificate_der(&self) -> &Bytes {
         self.certificate.der()
     }
 
-    /// What makes two identities of one MSP the same: the SHA-256 of the certificate with the low form of its
-    /// issuer's signature.
+    /// What makes two identities of one MSP the same: the SHA-256 of the certificate.
     pub fn identifier(&self) -> &[u8; 32] {
         &self.identifier
     }
@@ -267,9 +264,9 @@ impl Rules {
     ) -> Result<Identity, IdentityError> {
         let certificate = Arc::new(Certificate::from_pem(pem)?);
         let key = rules.key(&certificate)?;
-        let chain = rules.trust.unique_chain(&certificate)?;
-        let issuer = chain.get(1).unwrap_or(&certificate);
-        let identifier = sha256(&[&chain::sanitized(&certificate, issuer)]);
+        let chain = rules.trust.sanitized_chain(&certificate)?;
+        let certificate = chain.first().cloned().unwrap_or(certificate);
+        let identifier = sha256(&[certificate.der()]);
         Ok(Identity {
             rules: rules.clone(),
             signatures,
@@ -280,6 +277,13 @@ impl Rules {
             chain,
             validity: OnceLock::new(),
         })
+    }
+
+    fn check_name(&self, received: &str) -> Result<(), IdentityError> {
+        if received == self.id {
+            return Ok(());
+        }
+        Err(IdentityError::OtherMsp { expected: self.id.clone(), received: received.to_owned() })
     }
 
     fn key(&self, certificate: &Certificate) -> Result<PublicKey, IdentityError> {

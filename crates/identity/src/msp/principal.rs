@@ -10,8 +10,8 @@ use selvedge_proto::common::{
 };
 
 use super::units::NodeRole;
-use super::{Identity, IdentityError};
-use crate::certificate::{Certificate, MAX_CERTIFICATE_BYTES};
+use super::{Identity, IdentityError, Rules};
+use crate::certificate::MAX_CERTIFICATE_BYTES;
 
 /// How deep combined principals may nest.
 const MAX_DEPTH: usize = 16;
@@ -170,8 +170,7 @@ impl Identity {
         })
     }
 
-    /// Whether this is the identity the principal names, and valid. The certificates are compared as encoded but
-    /// for the form of their issuer's signature.
+    /// Whether this is the identity the principal names, and valid.
     fn is_identity(&self, serialized: &[u8]) -> Result<(), IdentityError> {
         let invalid = |reason: String| {
             IdentityError::BadPrincipal(format!("invalid identity principal, not a certificate: {reason}"))
@@ -179,15 +178,11 @@ impl Identity {
         if serialized.len() > MAX_CERTIFICATE_BYTES {
             return Err(invalid(format!("{} bytes", serialized.len())));
         }
-        let parsed = super::decode(serialized).map_err(|error| invalid(error.to_string()))?;
-        if parsed.mspid != self.rules.id {
-            return Err(invalid(format!("expected MSP ID {}, received {}", self.rules.id, parsed.mspid)));
-        }
-        let certificate =
-            Certificate::from_pem(&parsed.id_bytes).map_err(|error| invalid(error.to_string()))?;
-        let issuer = self.chain.get(1).unwrap_or(&self.certificate);
-        let own = super::chain::sanitized(&self.certificate, issuer);
-        if super::chain::sanitized(&certificate, issuer) == own { self.validate() } else { Err(different()) }
+        let named = super::decode(serialized).map_err(|error| invalid(error.to_string()))?;
+        self.rules.check_name(&named.mspid).map_err(|error| invalid(error.to_string()))?;
+        let named = Rules::identity(&self.rules, None, &named.id_bytes, Bytes::new())
+            .map_err(|error| invalid(error.to_string()))?;
+        if named.certificate.der() == self.certificate.der() { self.validate() } else { Err(different()) }
     }
 }
 

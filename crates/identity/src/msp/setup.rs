@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::msp::{FabricMspConfig, MspConfig};
 
-use super::chain::{self, RevocationList, TrustPool};
+use super::chain::{RevocationList, TrustPool};
 use super::units::{NodeRole, Units};
 use super::{MspError, MspVersion, Rules, chain_identifier};
 use crate::certificate::Certificate;
@@ -121,12 +121,8 @@ impl Setup<'_> {
         certificate: Arc<Certificate>,
     ) -> Result<Arc<Certificate>, MspError> {
         let what = || format!("the CA certificate of {}", certificate.subject());
-        let chain = pool.unique_chain(&certificate).map_err(|error| self.entry(what(), error))?;
-        let der = chain::sanitized(&certificate, chain.get(1).unwrap_or(&certificate));
-        if der == *certificate.der() {
-            return Ok(certificate);
-        }
-        Certificate::from_der(der).map(Arc::new).map_err(|error| self.entry(what(), error))
+        let chain = pool.sanitized_chain(&certificate).map_err(|error| self.entry(what(), error))?;
+        Ok(chain.into_iter().next().unwrap_or(certificate))
     }
 
     fn revocations(&self) -> Result<Vec<RevocationList>, MspError> {
@@ -191,9 +187,9 @@ impl Setup<'_> {
     fn units(&self, rules: &Rules) -> Result<Units, MspError> {
         let certifier = |pem: &[u8]| {
             let certificate = Arc::new(Certificate::from_pem(pem).map_err(|error| error.to_string())?);
-            let chain = rules.trust.unique_chain(&certificate).map_err(|error| error.to_string())?;
-            let der = chain::sanitized(&certificate, chain.get(1).unwrap_or(&certificate));
-            let listed = |pool: &[Arc<Certificate>]| pool.iter().find(|other| *other.der() == der).cloned();
+            let chain = rules.trust.sanitized_chain(&certificate).map_err(|error| error.to_string())?;
+            let der = chain.first().unwrap_or(&certificate).der();
+            let listed = |pool: &[Arc<Certificate>]| pool.iter().find(|other| other.der() == der).cloned();
             if let Some(root) = listed(rules.trust.roots()) {
                 return Ok(chain_identifier(&[root]));
             }
@@ -203,7 +199,7 @@ impl Setup<'_> {
                     certificate.subject()
                 ));
             };
-            if rules.inner_nodes.contains(&der) {
+            if rules.inner_nodes.contains(der) {
                 return Err(
                     "invalid validation chain. Parent certificate should be a leaf of the certification tree"
                         .into(),

@@ -1,0 +1,64 @@
+use std::collections::BTreeSet;
+
+use selvedge_golden::Corpus;
+use selvedge_identity::signature::{PublicKey, VerificationCache};
+use selvedge_identity::{Certificate, SignatureError};
+
+fn bytes(value: &serde_json::Value) -> Vec<u8> {
+    hex::decode(value.as_str().expect("a hex string")).expect("hex")
+}
+
+#[test]
+fn golden_signatures_have_fabrics_verdict() {
+    let corpus = Corpus::get();
+    let cache = VerificationCache::new(64);
+    let mut verdicts = BTreeSet::new();
+    for case in corpus.json_lines("vectors/signatures.jsonl") {
+        let name = &case["name"];
+        let path = format!("vectors/{}", case["cert"].as_str().expect("a path"));
+        let certificate = Certificate::from_pem(corpus.file(&path)).expect("a certificate");
+        let key = PublicKey::from_certificate(&certificate).expect("a key Fabric knows");
+        let (message, signature) = (bytes(&case["message"]), bytes(&case["signature"]));
+
+        let verdict = key.verify(&message, &signature);
+        match case["error"].as_str() {
+            None => assert_eq!(verdict, Ok(()), "{name}"),
+            Some(error) => {
+                let ours = verdict.clone().expect_err(&format!("{name} must be refused")).to_string();
+                // Fabric's texts end in a dump of numbers or types in brackets.
+                let stem = |text: &str| text.split(['[', '.']).next().unwrap_or_default().to_owned();
+                let last = |text: &str| text.contains("Invalid S. Must be smaller than half the order");
+                assert!(
+                    stem(error) == stem(&ours)
+                        || last(error) && last(&ours)
+                        || error.contains("unmashalling") && ours.contains("unmashalling"),
+                    "{name}: {ours}"
+                );
+            }
+        }
+        verdicts.insert(verdict.is_ok());
+        for _ in 0..2 {
+            assert_eq!(cache.verify(&key, &message, &signature), verdict, "{name} through the cache");
+        }
+    }
+    assert_eq!(verdicts, BTreeSet::from([false, true]), "the corpus has good and bad signatures");
+}
+
+#[test]
+fn the_cache_is_bounded_and_keeps_no_failures() {
+    let authority = crate::authority::Authority::new("Org1MSP");
+    let signer = authority.signer("client", "client");
+    let key = PublicKey::from_certificate(signer.certificate()).expect("P-256");
+    let cache = VerificationCache::new(8);
+    for number in 0..64_u32 {
+        let message = number.to_be_bytes();
+        let signature = signer.sign(&message).expect("signed");
+        assert_eq!(cache.verify(&key, &message, &signature), Ok(()));
+        assert_eq!(cache.verify(&key, b"another message", &signature), Err(SignatureError::Invalid));
+    }
+    assert!(cache.len() <= 16, "{} entries", cache.len());
+    assert!(!cache.is_empty());
+    let empty = VerificationCache::new(8);
+    assert!(empty.verify(&key, b"message", b"").is_err());
+    assert!(empty.is_empty());
+}
