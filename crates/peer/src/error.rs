@@ -1,0 +1,22 @@
+//! What can go wrong with a peer as a whole. Chaincode, endorsement and the gateway have their own errors.
+
+use selvedge_identity::channel::ChannelError as ConfigError;
+use selvedge_ledger::StoreError;
+
+/// Why a channel cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The genesis block, or the configuration on the ledger, cannot be used.
+    #[error("the channel's configuration cannot be used")]
+    Config(#[from] ConfigError),
+    /// A block does not lead to a valid configuration.
+    #[error("block {block} of the ledger does not lead to a valid configuration")]
+    NoConfiguration {
+        /// The block's number.
+        block: u64,
+    },
+    /// The ledger cannot be opened or read.
+    #[error("the channel's ledger cannot be used")]
+    Ledger(#[from] StoreError),
+}
