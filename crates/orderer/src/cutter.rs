@@ -4,18 +4,16 @@ use bytes::Bytes;
 
 /// The limits of one block, from the channel's `BatchSize`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchLimits {
+pub(crate) struct BatchLimits {
     /// The most envelopes in a block.
-    pub max_messages: u32,
-    /// A larger envelope is refused when it arrives, in bytes.
-    pub absolute_max_bytes: u32,
+    pub(crate) max_messages: u32,
     /// A block is closed before it would grow beyond this size in bytes; a larger envelope gets a block of its own.
-    pub preferred_max_bytes: u32,
+    pub(crate) preferred_max_bytes: u32,
 }
 
 /// Collects envelopes until a block is full.
 #[derive(Debug)]
-pub struct Cutter {
+pub(crate) struct Cutter {
     limits: BatchLimits,
     pending: Vec<Bytes>,
     pending_bytes: usize,
@@ -23,13 +21,13 @@ pub struct Cutter {
 
 impl Cutter {
     /// A cutter with nothing pending.
-    pub fn new(limits: BatchLimits) -> Self {
+    pub(crate) fn new(limits: BatchLimits) -> Self {
         Self { limits, pending: Vec::new(), pending_bytes: 0 }
     }
 
     /// Takes the next envelope and returns the batches that are full now, none of them empty: at most two, the
     /// pending ones that the envelope did not fit with, and the one that the envelope completes.
-    pub fn order(&mut self, envelope: Bytes) -> Vec<Vec<Bytes>> {
+    pub(crate) fn order(&mut self, envelope: Bytes) -> Vec<Vec<Bytes>> {
         let mut full = Vec::new();
         let size = envelope.len();
         let preferred = self.limits.preferred_max_bytes as usize;
@@ -50,14 +48,14 @@ impl Cutter {
     }
 
     /// Closes the batch that is pending, if there is one.
-    pub fn cut(&mut self) -> Option<Vec<Bytes>> {
+    pub(crate) fn cut(&mut self) -> Option<Vec<Bytes>> {
         self.pending_bytes = 0;
         let batch = std::mem::take(&mut self.pending);
         (!batch.is_empty()).then_some(batch)
     }
 
     /// How many envelopes are pending.
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 }
@@ -69,7 +67,7 @@ mod tests {
 
     use super::{BatchLimits, Cutter};
 
-    const LIMITS: BatchLimits = BatchLimits { max_messages: 3, absolute_max_bytes: 100, preferred_max_bytes: 10 };
+    const LIMITS: BatchLimits = BatchLimits { max_messages: 3, preferred_max_bytes: 10 };
 
     fn envelope(size: usize) -> Bytes {
         Bytes::from(vec![7; size])

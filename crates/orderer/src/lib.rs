@@ -1,1 +1,19 @@
-//! An embedded single-node ordering service: block cutting and AtomicBroadcast.
+//! An embedded ordering service of one node.
+//!
+//! An envelope is checked as Fabric's orderers check it, put in line, cut into a block with others, signed, written
+//! to the channel's log, and given to peers: in this process through a [`ChainSource`], elsewhere through
+//! `orderer.AtomicBroadcast`.
+
+mod admission;
+mod chain;
+mod cutter;
+mod deliver;
+mod error;
+mod orderer;
+mod service;
+
+pub use admission::Refusal;
+pub use chain::{ChainSource, Cutting};
+pub use error::OrdererError;
+pub use orderer::{Orderer, OrdererConfig};
+pub use service::{BroadcastServer, BroadcastService};

@@ -1,0 +1,104 @@
+//! Which envelopes a channel takes, with the answers that Fabric's orderers give.
+
+use std::time::SystemTime;
+
+use prost::Message;
+use selvedge_identity::channel::ConsensusState;
+use selvedge_identity::{ChannelConfig, SignedData};
+use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload, Status};
+
+/// Why an envelope is not ordered, as it is told to whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{info}")]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: Status,
+    /// The text of the answer.
+    pub info: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: Status, info: impl Into<String>) -> Self {
+        Self { status, info: info.into() }
+    }
+
+    fn bad_request(info: impl Into<String>) -> Self {
+        Self::new(Status::BadRequest, info)
+    }
+}
+
+/// The header that says for which channel an envelope is.
+///
+/// # Errors
+/// When there is none, or it cannot be decoded.
+pub(crate) fn channel_header(envelope: &Envelope) -> Result<ChannelHeader, Refusal> {
+    let refuse = |what: &str| {
+        let reason = "proto: cannot parse invalid wire-format data";
+        Refusal::bad_request(format!("could not determine channel ID: error unmarshalling {what}: {reason}"))
+    };
+    let payload = Payload::decode(envelope.payload.clone()).map_err(|_| refuse("Payload"))?;
+    let Some(header) = payload.header else {
+        return Err(Refusal::bad_request("could not determine channel ID: header not set"));
+    };
+    ChannelHeader::decode(header.channel_header).map_err(|_| refuse("ChannelHeader"))
+}
+
+/// Whether the channel takes the envelope. `size` is that of the marshalled envelope, in bytes.
+///
+/// # Errors
+/// With the answer that Fabric gives.
+pub(crate) fn admit(
+    config: &ChannelConfig,
+    header: &ChannelHeader,
+    envelope: &Envelope,
+    size: usize,
+    now: SystemTime,
+) -> Result<(), Refusal> {
+    match HeaderType::try_from(header.r#type) {
+        Ok(HeaderType::Config) => {
+            return Err(Refusal::bad_request("message is of type that cannot be processed directly"));
+        }
+        Ok(HeaderType::OrdererTransaction) => {
+            return Err(Refusal::bad_request("message is of type that is no longer supported"));
+        }
+        Ok(HeaderType::ConfigUpdate) => {
+            let info = "the embedded ordering service does not process configuration updates";
+            return Err(Refusal::new(Status::NotImplemented, info));
+        }
+        _ => {}
+    }
+    if config.consensus().state == ConsensusState::Maintenance {
+        let info = "normal transactions are rejected: maintenance mode";
+        return Err(Refusal::new(Status::ServiceUnavailable, info));
+    }
+    let limit = config.batch().absolute_max_bytes;
+    if size > limit as usize {
+        let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
+        return Err(Refusal::bad_request(info));
+    }
+    let signed = SignedData::from_envelope(envelope)
+        .map_err(|error| Refusal::bad_request(format!("could not convert message to signedData: {error}")))?;
+    if is_expired(config, &signed, now) {
+        return Err(Refusal::bad_request("broadcast client identity expired"));
+    }
+    authorize(config, "/Channel/Writers", signed)
+}
+
+/// Whether the signature satisfies a policy of the channel.
+///
+/// # Errors
+/// FORBIDDEN with the policy's reason.
+pub(crate) fn authorize(config: &ChannelConfig, policy: &str, signed: SignedData) -> Result<(), Refusal> {
+    config
+        .policy(policy)
+        .and_then(|policy| policy.evaluate(&[signed]))
+        .map_err(|error| Refusal::new(Status::Forbidden, format!("{error}: permission denied")))
+}
+
+/// Whether the certificate of whoever signed has expired. An identity that cannot be read has no expiry; the policy
+/// refuses it.
+pub(crate) fn is_expired(config: &ChannelConfig, signed: &SignedData, now: SystemTime) -> bool {
+    let Ok(identity) = config.msps().deserialize(&signed.identity) else { return false };
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    identity.expires_at() < i64::try_from(now).unwrap_or(i64::MAX)
+}
