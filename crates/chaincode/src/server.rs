@@ -167,8 +167,7 @@ impl BoundServer {
             .http2_keepalive_timeout(Some(PING_TIMEOUT))
             .http2_max_header_list_size(Some(HEADER_BYTES))
             .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION))
-            .add_service(service)
-            .serve_with_incoming_shutdown(listener, stop);
+            .serve_with_incoming_shutdown(service, listener, stop);
         let out_of_time = async {
             stopping.cancelled().await;
             tokio::time::sleep(limit).await;
