@@ -118,8 +118,8 @@ impl Anchors {
         now: UnixTime,
         purpose: Purpose,
     ) -> Result<&Anchor, CertificateProblem> {
-        let parsed =
-            EndEntityCert::try_from(leaf).map_err(|error| self.explain(facts, &error, purpose, now))?;
+        let parsed = EndEntityCert::try_from(leaf)
+            .map_err(|error| self.explain(facts, &error, intermediates, purpose, now))?;
         if let Some(anchor) = self.0.iter().find(|anchor| anchor.der == *leaf) {
             return match purpose.allowed_by(facts) {
                 true => Ok(anchor),
@@ -144,19 +144,19 @@ impl Anchors {
                 now: moment,
             });
         }
-        Err(self.explain(facts, &error, purpose, now))
+        Err(self.explain(facts, &error, intermediates, purpose, now))
     }
 
     fn explain(
         &self,
         facts: &CertificateFacts,
         error: &webpki::Error,
+        intermediates: &[CertificateDer<'_>],
         purpose: Purpose,
         now: UnixTime,
     ) -> CertificateProblem {
         use webpki::Error as E;
         let subject = facts.subject.clone();
-        let chain = |what: &str| format!("an intermediate of {subject}: {what}");
         match error {
             // A wrong signature under the right name: the authority was made anew with another key.
             E::UnknownIssuer | E::InvalidSignatureForPublicKey => CertificateProblem::UnknownIssuer {
@@ -167,16 +167,12 @@ impl Anchors {
             },
             E::CaUsedAsEndEntity => CertificateProblem::AuthorityAsLeaf { subject },
             E::RequiredEkuNotFoundContext(_) if !purpose.allowed_by(facts) => wrong_usage(facts, purpose),
-            E::CertExpired { not_after, .. } => CertificateProblem::Expired {
-                subject: chain("issued under it"),
-                not_after: Timestamp::from_unix(*not_after),
-                now: Timestamp::from_unix(now),
-            },
-            E::CertNotValidYet { not_before, .. } => CertificateProblem::NotYetValid {
-                subject: chain("issued under it"),
-                not_before: Timestamp::from_unix(*not_before),
-                now: Timestamp::from_unix(now),
-            },
+            // The leaf's own dates were checked first, so it is one of these.
+            E::CertExpired { .. } | E::CertNotValidYet { .. } => intermediates
+                .iter()
+                .filter_map(|der| CertificateFacts::from_der(der).ok())
+                .find_map(|intermediate| check_dates(&intermediate, now).err())
+                .unwrap_or_else(|| CertificateProblem::Other { subject, reason: error.to_string() }),
             other => CertificateProblem::Other { subject, reason: other.to_string() },
         }
     }
@@ -262,7 +258,7 @@ fn check_name(
 ) -> Result<(), CertificateProblem> {
     let expected = name.to_str().into_owned();
     let subject = facts.subject.clone();
-    if facts.dns_names.is_empty() && facts.ip_addresses.is_empty() {
+    if facts.alternative_names().is_empty() {
         let common_name = facts.common_name.clone();
         return Err(CertificateProblem::NoAlternativeName { subject, expected, common_name });
     }

@@ -112,6 +112,9 @@ pub struct CertificateFacts {
     pub may_issue: bool,
     pub(crate) raw_subject: Vec<u8>,
     pub(crate) raw_issuer: Vec<u8>,
+    /// As they stand in the certificate, for rules: escaping and cutting is for people.
+    pub(crate) raw_dns_names: Vec<String>,
+    pub(crate) raw_uris: Vec<String>,
     pub(crate) allows_server: bool,
     pub(crate) allows_client: bool,
 }
@@ -137,9 +140,9 @@ impl CertificateFacts {
                 .and_then(|name| name.as_str().ok())
                 .map(escape),
             issuer: escape(&certificate.issuer().to_string()),
-            dns_names: names.dns,
+            dns_names: names.dns.iter().map(|name| escape(name)).collect(),
             ip_addresses: names.ip,
-            uris: names.uri,
+            uris: names.uri.iter().map(|uri| escape(uri)).collect(),
             not_before: Timestamp(certificate.validity().not_before.timestamp()),
             not_after: Timestamp(certificate.validity().not_after.timestamp()),
             fingerprint: Fingerprint::of(der),
@@ -147,6 +150,8 @@ impl CertificateFacts {
             may_issue: may_issue(&certificate),
             raw_subject: certificate.subject().as_raw().to_vec(),
             raw_issuer: certificate.issuer().as_raw().to_vec(),
+            raw_dns_names: names.dns,
+            raw_uris: names.uri,
             allows_server: usage.server,
             allows_client: usage.client,
         })
@@ -173,8 +178,8 @@ impl AlternativeNames {
         let extension = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
         for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
             match name {
-                GeneralName::DNSName(name) => names.dns.push(escape(name)),
-                GeneralName::URI(name) => names.uri.push(escape(name)),
+                GeneralName::DNSName(name) => names.dns.push((*name).to_owned()),
+                GeneralName::URI(name) => names.uri.push((*name).to_owned()),
                 GeneralName::IPAddress(bytes) => names.ip.extend(address(bytes)),
                 _ => {}
             }
@@ -232,4 +237,48 @@ fn may_issue(certificate: &X509Certificate<'_>) -> bool {
         Err(_) => false,
     };
     authority && may_sign
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use selvedge_pki::{LeafSpec, self_signed};
+
+    use super::*;
+
+    fn der() -> Vec<u8> {
+        let sans = ["localhost", "10.0.0.1", "spiffe://a/b"].map(String::from).to_vec();
+        let leaf = self_signed(&LeafSpec { common_name: "cc".into(), sans, ..LeafSpec::default() });
+        let pem = leaf.expect("a certificate").certificate_pem;
+        use rustls_pki_types::pem::PemObject;
+        rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM").to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_certificates_are_read_or_refused_without_panic(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            length in any::<prop::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            let mut bytes = der();
+            for (index, value) in damage {
+                let place = index.index(bytes.len());
+                bytes[place] = value;
+            }
+            if cut {
+                bytes.truncate(length.index(bytes.len()));
+            }
+            if let Ok(facts) = CertificateFacts::from_der(&bytes) {
+                prop_assert_eq!(facts.fingerprint, Fingerprint::of(&bytes));
+                prop_assert!(facts.alternative_names().iter().all(|name| !name.contains(char::is_control)));
+            }
+        }
+    }
+
+    #[test]
+    fn moments_are_written_as_in_rfc_3339() {
+        assert_eq!(Timestamp(1_795_342_245).to_string(), "2026-11-22T10:10:45Z");
+        assert_eq!(Timestamp(i64::MAX).to_string(), format!("{} s after 1970", i64::MAX));
+    }
 }

@@ -124,3 +124,20 @@ fn loose_permissions(path: &Path) -> Option<u32> {
 fn loose_permissions(_path: &Path) -> Option<u32> {
     None
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::loose_permissions;
+
+    #[test]
+    fn a_key_that_others_may_read_is_noticed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, noticed) in [(0o600, None), (0o400, None), (0o640, Some(0o640)), (0o604, Some(0o604))] {
+            set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(loose_permissions(file.path()), noticed);
+        }
+    }
+}

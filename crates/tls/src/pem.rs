@@ -193,3 +193,21 @@ fn is_legacy_encrypted(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n')
         .any(|line| line.starts_with(b"Proc-Type:") && line.trim_ascii().ends_with(b"ENCRYPTED"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_panic(
+            text in "(-----BEGIN (CERTIFICATE|PRIVATE KEY|X)-----\n)?[ -~\n]{0,80}(\n-----END (CERTIFICATE|X)-----)?",
+        ) {
+            let origin = PemOrigin::Text("text");
+            prop_assert!(certificates(text.as_bytes(), &origin).is_err());
+            prop_assert!(private_key(text.as_bytes(), &origin).is_err());
+        }
+    }
+}

@@ -51,8 +51,8 @@ pub enum ClientRule {
 impl ClientRule {
     fn matches(&self, facts: &CertificateFacts, msp: Option<&str>) -> bool {
         match self {
-            Self::DnsName(name) => facts.dns_names.iter().any(|dns| dns.eq_ignore_ascii_case(name)),
-            Self::Uri(uri) => facts.uris.contains(uri),
+            Self::DnsName(name) => facts.raw_dns_names.iter().any(|dns| dns.eq_ignore_ascii_case(name)),
+            Self::Uri(uri) => facts.raw_uris.contains(uri),
             Self::Fingerprint(fingerprint) => facts.fingerprint == *fingerprint,
             Self::Msp(name) => msp == Some(name),
         }
