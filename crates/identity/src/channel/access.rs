@@ -7,6 +7,7 @@ use selvedge_proto::common::ConfigGroup;
 use selvedge_proto::protos::AcLs;
 
 use super::{ChannelError, malformed};
+use DefaultAccess::{LocalAdmins, LocalMembers, Readers, Writers};
 
 /// Who may use a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +22,16 @@ pub enum Access {
 }
 
 /// A default, as a constant can hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[doc(hidden)]
-pub enum DefaultAccess {
+#[derive(Clone, Copy)]
+enum DefaultAccess {
     Readers,
     Writers,
     LocalAdmins,
     LocalMembers,
 }
 
-use DefaultAccess::{LocalAdmins, LocalMembers, Readers, Writers};
-
 /// Fabric's resources with their default rules.
-pub const DEFAULT_ACCESS: [(&str, DefaultAccess); 32] = [
+const DEFAULT_ACCESS: [(&str, DefaultAccess); 31] = [
     ("_lifecycle/ApproveChaincodeDefinitionForMyOrg", LocalAdmins),
     ("_lifecycle/CheckCommitReadiness", Writers),
     ("_lifecycle/CommitChaincodeDefinition", Writers),
@@ -62,10 +60,9 @@ pub const DEFAULT_ACCESS: [(&str, DefaultAccess); 32] = [
     ("qscc/GetBlockByTxID", Readers),
     ("qscc/GetChainInfo", Readers),
     ("qscc/GetTransactionByID", Readers),
-    ("snapshot/CancelRequest", LocalAdmins),
-    ("snapshot/ListPending", LocalAdmins),
-    ("snapshot/SubmitRequest", LocalAdmins),
-    ("cscc/JoinChainBySnapshot", LocalAdmins),
+    ("snapshot/cancelrequest", LocalAdmins),
+    ("snapshot/listpending", LocalAdmins),
+    ("snapshot/submitrequest", LocalAdmins),
 ];
 
 /// The rules a channel sets itself: resource name to absolute policy path.

@@ -15,14 +15,13 @@ use selvedge_proto::common::{
     ApplicationPolicy, Block, ChannelHeader, Config, ConfigEnvelope, ConfigGroup, Envelope, HeaderType,
     Payload, SignaturePolicyEnvelope, application_policy,
 };
-use selvedge_proto::msp::MspConfig;
 
 use crate::block;
-use crate::msp::{Identity, IdentityError, MspManager, MspVersion};
+use crate::msp::{Identity, IdentityError, MspManager};
 use crate::policy::{ChannelPolicy, Policy, PolicyError, PolicyManager, SignaturePolicy};
 use crate::signature::VerificationCache;
 
-pub use access::{Access, DEFAULT_ACCESS};
+pub use access::Access;
 pub use capabilities::Capabilities;
 pub use duration::parse_duration;
 pub use error::{BlockError, ChannelError};
@@ -83,7 +82,7 @@ impl ChannelConfig {
         let capabilities = Capabilities::read(root, orderer, application)?;
         let configs = groups::msp_configs([orderer, application])?;
         let version = capabilities.msp_version();
-        let msps = msps(&configs, version, signatures)?;
+        let msps = MspManager::from_configs(&configs, version, signatures)?;
         let policies = PolicyManager::from_group("Channel", root)?;
         let orderer_orgs = groups::orderer_orgs(orderer)?;
         let orderer_addresses = groups::orderer_addresses(root, &orderer_orgs, version)?;
@@ -232,14 +231,6 @@ pub fn config_envelope(block: &Block) -> Result<(String, ConfigEnvelope), Channe
     }
     let contents = ConfigEnvelope::decode(payload.data).map_err(malformed("the configuration"))?;
     Ok((header.channel_id, contents))
-}
-
-fn msps(
-    configs: &[MspConfig],
-    version: MspVersion,
-    signatures: Option<Arc<VerificationCache>>,
-) -> Result<MspManager, ChannelError> {
-    Ok(MspManager::from_configs(configs, version, signatures)?)
 }
 
 /// Channel ids begin with a lower-case letter and go on with those, digits, dots and hyphens.

@@ -68,7 +68,7 @@ impl TrustPool {
         if self.roots.iter().any(|root| root.der == leaf.der) {
             search.chains.push(vec![leaf.clone()]);
         } else {
-            search.extend(&[leaf.clone()]);
+            search.extend(std::slice::from_ref(leaf));
         }
         let Search { failure, mut chains, .. } = search;
         if chains.is_empty() {

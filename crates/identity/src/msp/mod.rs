@@ -30,6 +30,8 @@ pub use units::OrganizationalUnit;
 
 /// Parsed identities an MSP keeps; a network's peers and clients are far fewer.
 const REMEMBERED_IDENTITIES: usize = 512;
+/// Larger identities are read anew each time, so that padded ones cannot fill the memory.
+const MAX_REMEMBERED_BYTES: usize = 8 * 1024;
 
 /// The rules an MSP follows, decided by the channel's capabilities. Rules older than those of Fabric 1.4.3 are not
 /// supported.
@@ -134,7 +136,9 @@ impl Msp {
             &parsed.id_bytes,
             serialized.clone(),
         )?);
-        self.identities.insert(serialized, identity.clone());
+        if serialized.len() <= MAX_REMEMBERED_BYTES {
+            self.identities.insert(serialized, identity.clone());
+        }
         Ok(identity)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -47,12 +48,17 @@ fn manager() -> &'static MspManager {
     })
 }
 
+fn serialized(pem: &[u8]) -> Bytes {
+    let msp = manager().iter().next().expect("an MSP");
+    selvedge_identity::creator::serialize(msp.id(), pem)
+}
+
 fn certificate() -> Vec<u8> {
     pem::parse(file("vectors/msp/client.pem")).expect("PEM").into_contents()
 }
 
 fn identity() -> Vec<u8> {
-    selvedge_identity::creator::serialize("Org1MSP", &file("vectors/msp/client.pem")).to_vec()
+    serialized(&file("vectors/msp/client.pem")).to_vec()
 }
 
 proptest! {
@@ -63,7 +69,7 @@ proptest! {
         if let Ok(certificate) = Certificate::from_der(bytes.into()) {
             let _ = (certificate.subject(), certificate.issuer(), certificate.is_ca());
             let pem = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.der().to_vec()));
-            let serialized = selvedge_identity::creator::serialize("Org1MSP", pem.as_bytes());
+            let serialized = serialized(pem.as_bytes());
             let _ = Creator::parse(&serialized).map(|creator| creator.id());
             let _ = manager().deserialize_valid(&serialized);
         }

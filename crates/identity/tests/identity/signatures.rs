@@ -25,15 +25,11 @@ fn golden_signatures_have_fabrics_verdict() {
             None => assert_eq!(verdict, Ok(()), "{name}"),
             Some(error) => {
                 let ours = verdict.clone().expect_err(&format!("{name} must be refused")).to_string();
-                // Fabric's texts end in a dump of numbers or types in brackets.
-                let stem = |text: &str| text.split(['[', '.']).next().unwrap_or_default().to_owned();
-                let last = |text: &str| text.contains("Invalid S. Must be smaller than half the order");
-                assert!(
-                    stem(error) == stem(&ours)
-                        || last(error) && last(&ours)
-                        || error.contains("unmashalling") && ours.contains("unmashalling"),
-                    "{name}: {ours}"
-                );
+                // Fabric's texts go on with a dump of numbers or types.
+                let kinds =
+                    ["The signature is invalid", "Cannot be empty", "unmashalling", "Must be smaller"];
+                let kind = kinds.iter().find(|kind| error.contains(*kind)).expect("a known kind of error");
+                assert!(ours.contains(kind), "{name}: {ours}");
             }
         }
         verdicts.insert(verdict.is_ok());
