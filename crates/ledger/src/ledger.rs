@@ -181,8 +181,8 @@ impl Ledger {
             return Err(StoreError::Halted { path: self.folder.clone() });
         }
         block.check_follows(self.state.snapshot().tip())?;
-        committer.halted = true;
         self.log.append(block.block(), block.private())?;
+        committer.halted = true;
         let durable = committer.unsafe_blocks + 1 >= self.durable_every;
         self.state.apply(&block.changes(), durable)?;
         committer.halted = false;

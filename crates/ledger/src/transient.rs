@@ -113,14 +113,15 @@ impl TransientStore {
     pub fn block_committed<'a>(
         &self,
         height: u64,
-        ids: impl IntoIterator<Item = &'a str>,
+        ids: impl IntoIterator<Item = &'a str> + Clone,
     ) -> Result<(), StoreError> {
         let failed = || StoreError::database("drop private writes", &self.path);
-        if self.is_empty()? {
+        let oldest = height.saturating_sub(self.options.retention);
+        // Most blocks concern nothing here, and then no endorser that is writing need be waited for.
+        if !self.keeps_any_of(ids.clone(), oldest).map_err(failed())? {
             return Ok(());
         }
         let transaction = self.begin(Durability::None).map_err(failed())?;
-        let oldest = height.saturating_sub(self.options.retention);
         drop_sets(&transaction, ids, oldest).map_err(failed())?;
         transaction.commit().map_err(|error| failed()(error.into()))
     }
@@ -130,6 +131,25 @@ impl TransientStore {
         let read =
             || -> Result<bool, redb::Error> { Ok(self.database.begin_read()?.open_table(SETS)?.is_empty()?) };
         read().map_err(StoreError::database("be read", &self.path))
+    }
+
+    fn keeps_any_of<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a str>,
+        oldest: u64,
+    ) -> Result<bool, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        if transaction.open_table(HEIGHTS)?.range(..(oldest, "", [].as_slice()))?.next().is_some() {
+            return Ok(true);
+        }
+        let sets = transaction.open_table(SETS)?;
+        for id in ids {
+            let next = sets.range((id, [].as_slice())..)?.next().transpose()?;
+            if next.is_some_and(|(key, _)| key.value().0 == id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn begin(&self, durability: Durability) -> Result<WriteTransaction, redb::Error> {

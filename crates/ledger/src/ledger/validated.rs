@@ -101,7 +101,7 @@ impl Validated {
         &self.private
     }
 
-    pub(super) fn transaction_ids(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn transaction_ids(&self) -> impl Iterator<Item = &str> + Clone {
         self.transactions.iter().filter_map(|(id, _)| id.as_deref())
     }
 

@@ -6,6 +6,7 @@
 //! nothing outside this module knows where in a file a block lies. So private writes that were purged later can
 //! be taken out by writing a segment anew without them and renaming it over the old one.
 
+mod reader;
 mod record;
 mod segment;
 
@@ -32,7 +33,8 @@ pub struct LogOptions {
     pub sync: bool,
     /// A file that has reached this size in bytes takes no further block.
     pub segment_bytes: u64,
-    /// The largest block, and the most private writes of one block, in bytes.
+    /// The largest block, and the most private writes of one block, in bytes. A log must not be opened with a
+    /// lower limit than it was written with.
     pub part_bytes: u32,
 }
 
@@ -81,12 +83,12 @@ impl BlockLog {
         let names = storage.list(folder).map_err(StoreError::io("list", folder))?;
         let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_block(name)).collect();
         firsts.sort_unstable();
-        let newest = recover_newest(&*storage, folder, &mut firsts, &options)?;
+        let newest = recover_newest(&storage, folder, &mut firsts, &options)?;
         let mut segments = BTreeMap::new();
         for first in firsts {
-            segments.insert(first, Arc::new(Segment::open(&*storage, folder, first)?));
+            segments.insert(first, Arc::new(Segment::older(Arc::clone(&storage), folder, first)));
         }
-        let height = newest.as_ref().map_or(0, Segment::next);
+        let height = newest.as_ref().map_or(Ok(0), |newest| newest.next(&options))?;
         segments.extend(newest.map(|newest| (newest.first(), Arc::new(newest))));
         if segments.first_key_value().is_some_and(|(first, _)| *first != 0) {
             let reason = "the files with the first blocks are missing".to_owned();
@@ -123,7 +125,7 @@ impl BlockLog {
             return Err(StoreError::OutOfOrder { expected, found: number });
         }
         let parts = record::Parts::encode(number, block, private, self.options.part_bytes)?;
-        let written = self.segment_for(number).and_then(|segment| segment.append(parts, self.options.sync));
+        let written = self.segment_for(number).and_then(|segment| segment.append(parts, &self.options));
         writer.halted = written.is_err();
         if written.is_ok() {
             self.height.store(number + 1, Ordering::Release);
@@ -156,10 +158,14 @@ impl BlockLog {
             let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
             segments.last_key_value().map(|(_, segment)| Arc::clone(segment))
         };
-        if let Some(newest) = newest.filter(|newest| newest.size() < self.options.segment_bytes) {
-            return Ok(newest);
+        if let Some(newest) = newest {
+            if newest.size(&self.options)? < self.options.segment_bytes {
+                return Ok(newest);
+            }
+            newest.close();
         }
-        let segment = Arc::new(Segment::create(&*self.storage, &self.folder, number, self.options.sync)?);
+        let storage = Arc::clone(&self.storage);
+        let segment = Arc::new(Segment::create(storage, &self.folder, number, self.options.sync)?);
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         segments.insert(number, Arc::clone(&segment));
         Ok(segment)
@@ -169,18 +175,18 @@ impl BlockLog {
 /// Takes the newest file off the list and recovers it. If that one had only been begun when a crash came, it is
 /// removed, and the one before it is the newest.
 fn recover_newest(
-    storage: &dyn Storage,
+    storage: &Arc<dyn Storage>,
     folder: &Path,
     firsts: &mut Vec<u64>,
     options: &LogOptions,
 ) -> Result<Option<Segment>, StoreError> {
     let Some(first) = firsts.pop() else { return Ok(None) };
-    if let Some(segment) = Segment::recover(storage, folder, first, options)? {
+    if let Some(segment) = Segment::recover(Arc::clone(storage), folder, first, options)? {
         return Ok(Some(segment));
     }
-    segment::remove(storage, folder, first)?;
+    segment::remove(&**storage, folder, first)?;
     let Some(first) = firsts.pop() else { return Ok(None) };
-    let segment = Segment::recover(storage, folder, first, options)?;
+    let segment = Segment::recover(Arc::clone(storage), folder, first, options)?;
     segment.ok_or_else(|| segment::no_header(folder, first)).map(Some)
 }
 
