@@ -1,1 +1,15 @@
-//! A client of Fabric's gateway, endorser, deliver and broadcast services.
+//! A client of Fabric's services: it builds and signs proposals and transactions, sends them through a gateway or to
+//! an endorser, and follows the lifecycle of chaincode.
+//!
+//! [`Gateway`] evaluates and submits through any Fabric peer from 2.4 on. [`Lifecycle`] installs, approves and
+//! commits. Both take a [`tonic::transport::Channel`], which `selvedge_tls::channel` makes.
+
+mod error;
+mod gateway;
+mod lifecycle;
+mod proposal;
+
+pub use error::{ClientError, ErrorDetail};
+pub use gateway::{Commit, Gateway, Submitted, Timeouts};
+pub use lifecycle::{Approval, Definition, InstalledPackage, Lifecycle, Readiness};
+pub use proposal::{Proposal, ProposalBuilder, sign_envelope};

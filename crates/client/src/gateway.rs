@@ -1,0 +1,224 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use selvedge_identity::SigningIdentity;
+use selvedge_proto::common::{Envelope, Payload};
+use selvedge_proto::gateway::gateway_client::GatewayClient;
+use selvedge_proto::gateway::{
+    CommitStatusRequest, EndorseRequest, EvaluateRequest, SignedCommitStatusRequest, SubmitRequest,
+};
+use selvedge_proto::protos::{ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction};
+use selvedge_proto::protos::{Response, TxValidationCode};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::{ClientError, Proposal, ProposalBuilder, sign_envelope};
+
+/// Fabric's limit of one message, in both directions: 100 MiB.
+pub(crate) const MESSAGE_BYTES: usize = 100 << 20;
+
+/// How long each call may take. The defaults are those of Fabric's sample applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Evaluate: 5 s.
+    pub evaluate: Duration,
+    /// Endorse: 15 s.
+    pub endorse: Duration,
+    /// Submit: 5 s.
+    pub submit: Duration,
+    /// CommitStatus: 60 s.
+    pub commit_status: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            evaluate: Duration::from_secs(5),
+            endorse: Duration::from_secs(15),
+            submit: Duration::from_secs(5),
+            commit_status: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A peer's gateway, used in the name of one identity. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    client: GatewayClient<Channel>,
+    identity: Arc<SigningIdentity>,
+    timeouts: Timeouts,
+}
+
+/// A transaction that is ordered, but not yet known to be committed.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The transaction.
+    pub tx_id: String,
+    /// The channel.
+    pub channel_id: String,
+    /// What the chaincode answered.
+    pub response: Response,
+}
+
+/// Where a transaction ended up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The block.
+    pub block: u64,
+    /// The verdict of the committing peer.
+    pub code: TxValidationCode,
+}
+
+impl Gateway {
+    /// Uses the gateway at the other end of a connection.
+    pub fn new(channel: Channel, identity: Arc<SigningIdentity>) -> Self {
+        let client = GatewayClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        Self { client, identity, timeouts: Timeouts::default() }
+    }
+
+    /// Sets how long each call may take.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The identity that signs.
+    pub fn identity(&self) -> &Arc<SigningIdentity> {
+        &self.identity
+    }
+
+    /// Runs a transaction on one peer and gives its response; nothing is recorded.
+    ///
+    /// # Errors
+    /// With the gateway's status when the call fails or the chaincode answers with an error.
+    pub async fn evaluate(&self, proposal: ProposalBuilder) -> Result<Response, ClientError> {
+        let proposal = proposal.sign(&self.identity)?;
+        let request = EvaluateRequest {
+            transaction_id: proposal.tx_id,
+            channel_id: proposal.channel_id,
+            proposed_transaction: Some(proposal.signed),
+            target_organizations: Vec::new(),
+        };
+        let answer = self
+            .client
+            .clone()
+            .evaluate(timed(request, self.timeouts.evaluate))
+            .await
+            .map_err(failed("evaluate"))?;
+        answer.into_inner().result.ok_or_else(|| ClientError::answer("evaluate", "it has no result"))
+    }
+
+    /// Has a transaction endorsed, signs it, and has it ordered.
+    ///
+    /// `organizations` names the MSPs whose peers must endorse; empty leaves the choice to the gateway.
+    ///
+    /// # Errors
+    /// With the gateway's status when too few peers endorse or the orderer refuses.
+    pub async fn submit(
+        &self,
+        proposal: ProposalBuilder,
+        organizations: &[String],
+    ) -> Result<Submitted, ClientError> {
+        let proposal = proposal.sign(&self.identity)?;
+        let envelope = self.endorse(&proposal, organizations).await?;
+        let response = response_of(&envelope)?;
+        let envelope = sign_envelope(envelope, &self.identity)?;
+        let request = SubmitRequest {
+            transaction_id: proposal.tx_id.clone(),
+            channel_id: proposal.channel_id.clone(),
+            prepared_transaction: Some(envelope),
+        };
+        self.client.clone().submit(timed(request, self.timeouts.submit)).await.map_err(failed("submit"))?;
+        Ok(Submitted { tx_id: proposal.tx_id, channel_id: proposal.channel_id, response })
+    }
+
+    /// Submits a transaction and waits until it is committed.
+    ///
+    /// # Errors
+    /// As [`Gateway::submit`], and [`ClientError::Invalid`] when the transaction is in a block without being valid.
+    pub async fn submit_and_wait(
+        &self,
+        proposal: ProposalBuilder,
+        organizations: &[String],
+    ) -> Result<(Submitted, Commit), ClientError> {
+        let submitted = self.submit(proposal, organizations).await?;
+        let commit = self.commit_status(&submitted.channel_id, &submitted.tx_id).await?;
+        if commit.code == TxValidationCode::Valid {
+            Ok((submitted, commit))
+        } else {
+            Err(ClientError::Invalid { tx_id: submitted.tx_id, block: commit.block, code: commit.code })
+        }
+    }
+
+    /// Waits until a transaction is in a block.
+    ///
+    /// # Errors
+    /// With the gateway's status when it refuses or the time is over.
+    pub async fn commit_status(&self, channel_id: &str, tx_id: &str) -> Result<Commit, ClientError> {
+        const OPERATION: &str = "commit status";
+        let request = CommitStatusRequest {
+            transaction_id: tx_id.to_owned(),
+            channel_id: channel_id.to_owned(),
+            identity: self.identity.serialized().clone(),
+        };
+        let request: Bytes = request.encode_to_vec().into();
+        let signature = self.identity.sign(&request)?;
+        let request = SignedCommitStatusRequest { request, signature };
+        let answer = self
+            .client
+            .clone()
+            .commit_status(timed(request, self.timeouts.commit_status))
+            .await
+            .map_err(failed(OPERATION))?
+            .into_inner();
+        let code = TxValidationCode::try_from(answer.result)
+            .map_err(|_| ClientError::answer(OPERATION, format!("{} is no code", answer.result)))?;
+        Ok(Commit { block: answer.block_number, code })
+    }
+
+    async fn endorse(&self, proposal: &Proposal, organizations: &[String]) -> Result<Envelope, ClientError> {
+        let request = EndorseRequest {
+            transaction_id: proposal.tx_id.clone(),
+            channel_id: proposal.channel_id.clone(),
+            proposed_transaction: Some(proposal.signed.clone()),
+            endorsing_organizations: organizations.to_vec(),
+        };
+        let answer = self
+            .client
+            .clone()
+            .endorse(timed(request, self.timeouts.endorse))
+            .await
+            .map_err(failed("endorse"))?;
+        let envelope = answer.into_inner().prepared_transaction;
+        envelope.ok_or_else(|| ClientError::answer("endorse", "it has no transaction"))
+    }
+}
+
+fn timed<T>(message: T, timeout: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+fn failed(operation: &'static str) -> impl Fn(Status) -> ClientError {
+    move |status| ClientError::from_status(operation, &status)
+}
+
+/// The chaincode's response within a prepared transaction.
+fn response_of(envelope: &Envelope) -> Result<Response, ClientError> {
+    let unreadable = |error: prost::DecodeError| ClientError::answer("endorse", error);
+    let missing = |what: &str| ClientError::answer("endorse", format!("the transaction has no {what}"));
+    let payload = Payload::decode(envelope.payload.clone()).map_err(unreadable)?;
+    let transaction = Transaction::decode(payload.data).map_err(unreadable)?;
+    let action = transaction.actions.into_iter().next().ok_or_else(|| missing("action"))?;
+    let action = ChaincodeActionPayload::decode(action.payload).map_err(unreadable)?;
+    let endorsed = action.action.ok_or_else(|| missing("endorsed action"))?;
+    let response = ProposalResponsePayload::decode(endorsed.proposal_response_payload).map_err(unreadable)?;
+    let action = ChaincodeAction::decode(response.extension).map_err(unreadable)?;
+    action.response.ok_or_else(|| missing("response"))
+}
