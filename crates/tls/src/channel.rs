@@ -83,7 +83,8 @@ pub async fn channel(
                 None => return Err(silent(&dialled, deadline).await),
             },
         },
-        Some(Err(error)) => broken(error.to_string()),
+        // The connection exists already, so only writing HTTP/2's first bytes to it can have failed.
+        Some(Err(_)) => dialled.error(Verdict::Closed { phase: Phase::Http2 }),
         None => dialled.no_answer(Phase::Http2),
     };
     Err(second_look(failure, deadline).await)
