@@ -8,10 +8,10 @@ use selvedge_proto::common::implicit_meta_policy::Rule;
 use selvedge_proto::common::msp_role::MspRoleType::{self, Admin, Client, Member, Peer};
 use selvedge_proto::common::policy::PolicyType;
 use selvedge_proto::common::{
-    Block, BlockData, BlockDataHashingStructure, BlockHeader, BlockMetadata, Capabilities, Capability,
-    ChannelHeader, Config, ConfigEnvelope, ConfigGroup, ConfigPolicy, ConfigValue, Envelope,
-    HashingAlgorithm, Header, HeaderType, ImplicitMetaPolicy, LastConfig, Metadata, OrdererAddresses,
-    OrdererBlockMetadata, Payload, Policy, SignatureHeader, SignaturePolicyEnvelope,
+    Block, BlockData, BlockDataHashingStructure, BlockHeader, BlockMetadata, Capability, ChannelHeader,
+    Config, ConfigEnvelope, ConfigGroup, ConfigPolicy, ConfigValue, Envelope, HashingAlgorithm, Header,
+    HeaderType, ImplicitMetaPolicy, LastConfig, Metadata, OrdererAddresses, OrdererBlockMetadata, Payload,
+    Policy, SignatureHeader, SignaturePolicyEnvelope,
 };
 use selvedge_proto::etcdraft::{ConfigMetadata, Consenter, Options};
 use selvedge_proto::msp::MspConfig;
@@ -235,8 +235,23 @@ fn readers_writers_admins(group: &mut ConfigGroup) {
     implicit(group, "Admins", Rule::Majority, "Admins");
 }
 
-fn capability(name: &str) -> Capabilities {
-    Capabilities { capabilities: BTreeMap::from([(name.to_owned(), Capability {})]) }
+fn capability(name: &str) -> CapabilityEntries {
+    CapabilityEntries { entries: vec![CapabilityEntry { name: name.to_owned(), value: Some(Capability {}) }] }
+}
+
+/// The wire form of `Capabilities` with the empty value of each entry written out, as Fabric's own tools write it.
+#[derive(Clone, PartialEq, Message)]
+struct CapabilityEntries {
+    #[prost(message, repeated, tag = "1")]
+    entries: Vec<CapabilityEntry>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CapabilityEntry {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<Capability>,
 }
 
 /// The options `configtxgen` fills in by default.

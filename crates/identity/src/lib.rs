@@ -39,7 +39,7 @@ pub use creator::{Creator, CreatorError};
 #[cfg(feature = "msp")]
 pub use {
     channel::ChannelConfig,
-    msp::{Identity, IdentityError, Msp, MspError, MspManager},
+    msp::{AccessDenied, Identity, IdentityError, Msp, MspError, MspManager},
     policy::{PolicyError, SignedData},
     signature::{SignatureError, VerificationCache},
     signing::{SigningError, SigningIdentity},

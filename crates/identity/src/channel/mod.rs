@@ -17,8 +17,8 @@ use selvedge_proto::common::{
 };
 
 use crate::block;
-use crate::msp::{Identity, IdentityError, MspManager};
-use crate::policy::{ChannelPolicy, Policy, PolicyError, PolicyManager, SignaturePolicy};
+use crate::msp::{AccessDenied, Identity, IdentityError, MspManager};
+use crate::policy::{ChannelPolicy, Policy, PolicyError, PolicyManager, SignaturePolicy, SignedData};
 use crate::signature::VerificationCache;
 
 pub use access::Access;
@@ -124,6 +124,11 @@ impl ChannelConfig {
     /// Reads an encoded `SerializedIdentity` and checks that it is a valid member of the channel.
     pub fn deserialize(&self, serialized: &[u8]) -> Result<Arc<Identity>, IdentityError> {
         self.msps.deserialize_valid(serialized)
+    }
+
+    /// Checks that a message comes from a valid member of the channel, in Fabric's order and with its texts.
+    pub fn verify_creator(&self, signed: &SignedData) -> Result<Arc<Identity>, AccessDenied> {
+        self.msps.verify_creator(&self.channel_id, signed)
     }
 
     /// The policy at a path such as `/Channel/Application/Writers`.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::certificate::CertificateError;
-use crate::signature::UnsupportedKey;
+use crate::signature::{SignatureError, UnsupportedKey};
 
 /// Why an identity is not accepted, or does not satisfy a principal. The texts are Fabric's where it has one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -136,4 +136,43 @@ pub enum MspError {
     /// Two MSPs of one id differ.
     #[error("attempted to define two different versions of MSP: {0}")]
     Conflict(String),
+}
+
+/// Why a message is not taken from its creator. The texts are those Fabric answers with, which keep the reason to
+/// themselves; the reason is the error's source, for the log.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessDenied {
+    /// The creator cannot be placed: it is malformed, of an organization outside the channel, or not issued by the
+    /// CA of the organization it names.
+    #[error("access denied: channel [{channel}] creator org unknown, creator is malformed")]
+    UnknownCreator {
+        /// The channel's id; empty for requests to the peer itself.
+        channel: String,
+        /// What is wrong with the creator.
+        #[source]
+        reason: IdentityError,
+    },
+    /// The creator's own organization does not accept it.
+    #[error("access denied: channel [{channel}] creator org [{msp_id}]")]
+    InvalidCreator {
+        /// The channel's id; empty for requests to the peer itself.
+        channel: String,
+        /// The creator's MSP.
+        msp_id: String,
+        /// What is wrong with the creator.
+        #[source]
+        reason: IdentityError,
+    },
+    /// The signature does not hold.
+    #[error("access denied: channel [{channel}] creator org [{msp_id}]")]
+    BadSignature {
+        /// The channel's id; empty for requests to the peer itself.
+        channel: String,
+        /// The creator's MSP.
+        msp_id: String,
+        /// What is wrong with the signature.
+        #[source]
+        reason: SignatureError,
+    },
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use selvedge_proto::msp::MspConfig;
 
-use super::{Identity, IdentityError, Msp, MspError, MspVersion, decode};
+use super::{AccessDenied, Identity, IdentityError, Msp, MspError, MspVersion, decode};
 use crate::certificate::MAX_CERTIFICATE_BYTES;
+use crate::policy::SignedData;
 use crate::signature::VerificationCache;
 
 /// All MSPs of a channel, by id. Identities that share one id belong to one MSP, however many groups list it.
@@ -66,5 +67,26 @@ impl MspManager {
         let identity = self.deserialize(serialized)?;
         identity.validate()?;
         Ok(identity)
+    }
+
+    /// Checks that a message comes from a valid member: its creator is read, validated, and its signature checked,
+    /// in Fabric's order. `channel` is named in the error only; it is empty for requests to the peer itself.
+    pub fn verify_creator(&self, channel: &str, signed: &SignedData) -> Result<Arc<Identity>, AccessDenied> {
+        let channel = || channel.to_owned();
+        let creator = self
+            .deserialize(&signed.identity)
+            .map_err(|reason| AccessDenied::UnknownCreator { channel: channel(), reason })?;
+        let msp_id = || creator.msp_id().to_owned();
+        creator.validate().map_err(|reason| AccessDenied::InvalidCreator {
+            channel: channel(),
+            msp_id: msp_id(),
+            reason,
+        })?;
+        creator.verify(&signed.data, &signed.signature).map_err(|reason| AccessDenied::BadSignature {
+            channel: channel(),
+            msp_id: msp_id(),
+            reason,
+        })?;
+        Ok(creator)
     }
 }

@@ -23,7 +23,7 @@ use chain::{RevocationList, TrustPool};
 use units::Units;
 
 pub use config::{MspDescription, msp_config};
-pub use error::{ChainError, IdentityError, MspError};
+pub use error::{AccessDenied, ChainError, IdentityError, MspError};
 pub use manager::MspManager;
 pub use principal::Principal;
 pub use units::OrganizationalUnit;

@@ -7,9 +7,9 @@ use selvedge_identity::channel::{Access, ChannelConfig, ChannelError, is_config_
 use selvedge_identity::{SignedData, VerificationCache};
 use selvedge_proto::common::{
     Block, BlockMetadataIndex, Capabilities, Capability, ChannelHeader, Config, ConfigValue, Envelope,
-    Payload,
+    Header, Payload, SignatureHeader,
 };
-use selvedge_proto::protos::{AcLs, ApiResource, TxValidationCode};
+use selvedge_proto::protos::{AcLs, ApiResource, Proposal, SignedProposal, TxValidationCode};
 
 fn blocks(channel: &str) -> impl Iterator<Item = Block> {
     Corpus::get().blocks(channel).into_values().map(|bytes| Block::decode(bytes).expect("a block"))
@@ -33,9 +33,38 @@ fn opened(envelope: &Bytes) -> Option<(String, SignedData)> {
 }
 
 fn creator_signed(config: &ChannelConfig, signed: &SignedData) -> bool {
-    config
-        .deserialize(&signed.identity)
-        .is_ok_and(|creator| creator.verify(&signed.data, &signed.signature).is_ok())
+    config.verify_creator(signed).is_ok()
+}
+
+/// What the corpus's clients sent to the endorser, with what it answered about their identities.
+#[test]
+fn golden_creators_are_refused_with_fabrics_texts() {
+    let corpus = Corpus::get();
+    let mut refusals = 0;
+    for exchange in corpus.json_lines("exchanges/endorser.jsonl") {
+        let Some(text) =
+            exchange["grpc"]["message"].as_str().and_then(|text| text.split_once("access denied: "))
+        else {
+            continue;
+        };
+        let request = hex::decode(exchange["request"].as_str().expect("hex")).expect("hex");
+        let proposal = SignedProposal::decode(request.as_slice()).expect("a proposal");
+        let header = Proposal::decode(proposal.proposal_bytes.clone()).expect("a proposal").header;
+        let header = Header::decode(header).expect("a header");
+        let channel = ChannelHeader::decode(header.channel_header).expect("a header").channel_id;
+        let signer = SignatureHeader::decode(header.signature_header).expect("a header");
+        let signed = SignedData {
+            data: proposal.proposal_bytes,
+            identity: signer.creator,
+            signature: proposal.signature,
+        };
+        let Some(genesis) = corpus.blocks(&channel).remove(&0) else { continue };
+        let config = ChannelConfig::from_block(&Block::decode(genesis).expect("a block")).expect("usable");
+        let denied = config.verify_creator(&signed).expect_err("refused");
+        assert_eq!(denied.to_string(), format!("access denied: {}", text.1), "{}", exchange["label"]);
+        refusals += 1;
+    }
+    assert!(refusals > 0, "the corpus has refusals");
 }
 
 #[test]
