@@ -80,6 +80,18 @@ fn a_block_judged_on_an_older_state_is_refused() {
 }
 
 #[test]
+fn a_block_that_is_too_large_for_the_log_stops_nothing() {
+    let mut config = LedgerConfig::new(FOLDER);
+    config.log.part_bytes = 2000;
+    let ledger = Ledger::open(Arc::new(MemoryStorage::new()), config, Some(genesis())).unwrap();
+    let large = next_block(&genesis(), vec![put("id", "key", &"v".repeat(2000), None)]);
+    let error = commit(&ledger, &Link { block: large, private: Default::default() }).unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { limit: 2000, .. }), "{error}");
+    extend(&ledger, vec![put("id", "key", "value", None)]);
+    assert_eq!(values(&*ledger.snapshot()), pairs(&[("key", "value")]));
+}
+
+#[test]
 fn a_reader_sees_the_state_it_began_with_and_keeps_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
     let config = LedgerConfig::new(folder.path());
