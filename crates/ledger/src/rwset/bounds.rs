@@ -2,9 +2,9 @@ use crate::Error;
 use crate::wire::fields;
 
 /// The most fields a read/write set may have in all its messages together. An empty element takes two bytes
-/// on the wire and some fifty in memory, so a set is counted before it is decoded. It is our own bound: at the
-/// smallest useful element it is above what a block of Fabric's largest size (100 MiB) is ever used for.
-pub const MAX_ELEMENTS: usize = 4_000_000;
+/// on the wire and some fifty in memory, so a set is counted before it is decoded. It is our own bound, far above
+/// what one transaction can read and write in the time that Fabric gives it.
+pub const MAX_ELEMENTS: usize = 1_000_000;
 
 /// Which fields of a message are messages of their own.
 struct Shape(&'static [(u32, &'static Shape)]);
@@ -21,12 +21,14 @@ const TRANSACTION: Shape = Shape(&[(2, &NAMESPACE)]);
 
 /// Refuses a marshalled `rwset.TxReadWriteSet` with more than [`MAX_ELEMENTS`] fields.
 pub(super) fn check_elements(set: &[u8]) -> Result<(), Error> {
-    count(set, &TRANSACTION, &mut MAX_ELEMENTS.clone())
+    let mut left = MAX_ELEMENTS;
+    count(set, &TRANSACTION, &mut left)
 }
 
 /// Refuses a collection's marshalled private set with more than [`MAX_ELEMENTS`] fields.
 pub(crate) fn check_private_elements(set: &[u8]) -> Result<(), Error> {
-    count(set, &PUBLIC_SET, &mut MAX_ELEMENTS.clone())
+    let mut left = MAX_ELEMENTS;
+    count(set, &PUBLIC_SET, &mut left)
 }
 
 fn count(message: &[u8], shape: &Shape, left: &mut usize) -> Result<(), Error> {
