@@ -1,6 +1,8 @@
 //! Replays every recorded chain: hashes, verdicts of MVCC, commit hashes and the final state must be those of
 //! the real peers.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
+
 mod rules_support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,8 @@
 //! Simulator and MVCC together against a naive model: random transactions are simulated on random snapshots
 //! and committed in random blocks, and the model repeats what they saw.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
+
 mod rules_support;
 
 use std::collections::{BTreeMap, BTreeSet};
