@@ -1,0 +1,132 @@
+use std::path::PathBuf;
+
+use selvedge_orderer::Cutting;
+
+use crate::identities::{Kind, OrganizationSpec};
+
+/// The first port of Fabric's test network: the orderer's. Peers begin at the one after it and are 2000 apart.
+const ORDERER_PORT: u16 = 7050;
+const PEER_PORT: u16 = 7051;
+const PEER_PORT_STEP: u16 = 2000;
+/// The port distance between the peers of one organisation.
+const SIBLING_PORT_STEP: u16 = 100;
+
+/// What a network is made of.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// The network's folder: identities, genesis blocks, and, unless in memory, the ledgers. What is there already
+    /// is used again.
+    pub folder: PathBuf,
+    /// Whether ledgers survive the process.
+    pub keeping: Keeping,
+    /// The organisations with peers.
+    pub organizations: Vec<OrganizationConfig>,
+    /// The channels, which all organisations join.
+    pub channels: Vec<String>,
+    /// Where the servers listen.
+    pub ports: Ports,
+    /// When the orderer closes a block that is not full.
+    pub cutting: Cutting,
+}
+
+/// An organisation with peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationConfig {
+    /// The domain, such as `org1.example.com`.
+    pub domain: String,
+    /// The MSP's name, such as `Org1MSP`.
+    pub msp_id: String,
+    /// How many peers it has.
+    pub peers: usize,
+    /// How many users it has besides its administrator.
+    pub users: usize,
+}
+
+/// Where ledgers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// On disk; a committed transaction survives a loss of power.
+    Disk,
+    /// In memory; they end with the process.
+    Memory,
+}
+
+/// Where servers listen. It is always the loopback interface: development identities serve nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Those of Fabric's test network: the orderer at 7050, peers at 7051, 9051, and so on.
+    TestNetwork,
+    /// Whatever is free.
+    Free,
+}
+
+impl NetworkConfig {
+    /// A network of `organizations` organisations with one peer and one user each, named as in Fabric's test
+    /// network, with the channel `mychannel`, on disk and at the test network's ports.
+    pub fn test_network(folder: impl Into<PathBuf>, organizations: usize) -> Self {
+        let organization = |number| OrganizationConfig {
+            domain: format!("org{number}.example.com"),
+            msp_id: format!("Org{number}MSP"),
+            peers: 1,
+            users: 1,
+        };
+        Self {
+            folder: folder.into(),
+            keeping: Keeping::Disk,
+            organizations: (1..=organizations).map(organization).collect(),
+            channels: vec!["mychannel".to_owned()],
+            ports: Ports::TestNetwork,
+            cutting: Cutting::default(),
+        }
+    }
+}
+
+impl OrganizationConfig {
+    pub(crate) fn spec(&self) -> OrganizationSpec {
+        OrganizationSpec {
+            kind: Kind::Peers,
+            domain: self.domain.clone(),
+            msp_id: self.msp_id.clone(),
+            nodes: (0..self.peers).map(|number| format!("peer{number}")).collect(),
+            users: (1..=self.users).map(|number| format!("User{number}")).collect(),
+        }
+    }
+}
+
+impl Ports {
+    /// The orderer's port; 0 lets the system choose.
+    pub(crate) fn orderer(self) -> u16 {
+        match self {
+            Self::TestNetwork => ORDERER_PORT,
+            Self::Free => 0,
+        }
+    }
+
+    /// The port of a peer by its organisation's and its own number, both from 0; 0 lets the system choose.
+    pub(crate) fn peer(self, organization: usize, peer: usize) -> u16 {
+        let offset = |count: usize, step: u16| u16::try_from(count).ok()?.checked_mul(step);
+        let port = match self {
+            Self::Free => return 0,
+            Self::TestNetwork => offset(organization, PEER_PORT_STEP)
+                .zip(offset(peer, SIBLING_PORT_STEP))
+                .and_then(|(organization, peer)| PEER_PORT.checked_add(organization)?.checked_add(peer)),
+        };
+        // Beyond what the scheme has room for, any free port will do.
+        port.unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ports;
+
+    #[test]
+    fn ports_are_those_of_the_test_network() {
+        assert_eq!(Ports::TestNetwork.orderer(), 7050);
+        assert_eq!(Ports::TestNetwork.peer(0, 0), 7051);
+        assert_eq!(Ports::TestNetwork.peer(1, 0), 9051);
+        assert_eq!(Ports::TestNetwork.peer(1, 1), 9151);
+        assert_eq!(Ports::TestNetwork.peer(40, 0), 0);
+        assert_eq!(Ports::Free.peer(1, 0), 0);
+    }
+}
