@@ -76,6 +76,7 @@ pub struct Identity {
     key: PublicKey,
     identifier: [u8; 32],
     chain: Vec<Arc<Certificate>>,
+    units: Vec<OrganizationalUnit>,
     validity: OnceLock<Result<(), IdentityError>>,
 }
 
@@ -199,12 +200,8 @@ impl Identity {
     }
 
     /// The organizational units, each with the chain that vouches for it.
-    pub fn organizational_units(&self) -> Vec<OrganizationalUnit> {
-        let certifier = chain_identifier(self.chain.get(1..).unwrap_or_default());
-        self.certificate
-            .organizational_units()
-            .map(|name| OrganizationalUnit { name: name.to_owned(), certifier })
-            .collect()
+    pub fn organizational_units(&self) -> &[OrganizationalUnit] {
+        &self.units
     }
 
     /// Checks a signature made by this identity.
@@ -244,7 +241,7 @@ impl Identity {
             .map_err(|reason| format!("could not validate identity against certification chain: {reason}"))?;
         self.rules
             .units
-            .validate(&self.rules.id, &self.organizational_units())
+            .validate(&self.rules.id, &self.units)
             .map_err(|reason| format!("could not validate identity's OUs: {reason}"))
     }
 }
@@ -271,6 +268,9 @@ impl Rules {
         let chain = rules.trust.sanitized_chain(&certificate)?;
         let certificate = chain.first().cloned().unwrap_or(certificate);
         let identifier = sha256(&[certificate.der()]);
+        let certifier = chain_identifier(chain.get(1..).unwrap_or_default());
+        let unit = |name: &str| OrganizationalUnit { name: name.to_owned(), certifier };
+        let units = certificate.organizational_units().map(unit).collect();
         Ok(Identity {
             rules: rules.clone(),
             signatures,
@@ -279,6 +279,7 @@ impl Rules {
             key,
             identifier,
             chain,
+            units,
             validity: OnceLock::new(),
         })
     }

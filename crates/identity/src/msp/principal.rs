@@ -112,7 +112,7 @@ impl Identity {
                 let matches = |unit: &super::OrganizationalUnit| {
                     unit.name == *name && unit.certifier.as_slice() == certifier.as_ref()
                 };
-                if self.organizational_units().iter().any(matches) { Ok(()) } else { Err(different()) }
+                if self.units.iter().any(matches) { Ok(()) } else { Err(different()) }
             }
             Principal::Identity(serialized) => self.is_identity(serialized),
             Principal::Anonymity(kind) => match MspIdentityAnonymityType::try_from(*kind) {
@@ -162,7 +162,7 @@ impl Identity {
         self.validate().map_err(|reason| {
             IdentityError::Invalid(format!("The identity is not valid under this MSP [{msp}]: {reason}"))
         })?;
-        self.rules.units.has_role(msp, &self.organizational_units(), role).map_err(|reason| {
+        self.rules.units.has_role(msp, &self.units, role).map_err(|reason| {
             IdentityError::NotSatisfied(match role {
                 NodeRole::Admin => format!("The identity is not an admin under this MSP [{msp}]: {reason}"),
                 _ => format!("The identity is not a [{}] under this MSP [{msp}]: {reason}", role.name()),

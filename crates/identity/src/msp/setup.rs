@@ -224,8 +224,7 @@ impl Setup<'_> {
             let identity = Rules::identity(&rules, None, pem, Bytes::new())
                 .map_err(|error| invalid(error.to_string()))?;
             if rules.units.enforced() {
-                let units = identity.organizational_units();
-                let role = |role| rules.units.has_role(&rules.id, &units, role);
+                let role = |role| rules.units.has_role(&rules.id, &identity.units, role);
                 role(NodeRole::Client).or_else(|_| role(NodeRole::Admin)).map_err(invalid)?;
             } else {
                 identity.validate().map_err(|error| invalid(error.to_string()))?;

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_golden::Corpus;
+use selvedge_identity::block::header_bytes;
 use selvedge_identity::channel::{Access, ChannelConfig, ChannelError, is_config_block};
 use selvedge_identity::{SignedData, VerificationCache};
 use selvedge_proto::common::{
@@ -242,4 +243,19 @@ fn golden_configurations_without_their_parts_are_refused() {
         let refused = ChannelConfig::from_config(id, recorded_config());
         assert!(matches!(refused, Err(ChannelError::ChannelId(_))), "{id}");
     }
+}
+
+#[test]
+fn golden_block_headers_are_encoded_as_signed() {
+    let corpus = Corpus::get();
+    let mut count = 0;
+    for channel in corpus.channels() {
+        let blocks: Vec<_> = blocks(channel).map(|block| block.header.expect("a header")).collect();
+        for (header, next) in blocks.iter().zip(blocks.iter().skip(1)) {
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &header_bytes(header));
+            assert_eq!(hash.as_ref(), next.previous_hash.as_ref(), "{channel} block {}", header.number);
+            count += 1;
+        }
+    }
+    assert!(count > 0, "the corpus has chains");
 }

@@ -209,3 +209,23 @@ fn unusable_msp_configurations_are_refused() {
     );
     assert_eq!(conflict.map(|_| ()), Err(MspError::Conflict("Org1MSP".to_owned())));
 }
+
+#[test]
+fn both_forms_of_a_certificate_are_one_identity() {
+    let authority = Authority::new("Org1MSP");
+    let manager = manager(&authority);
+    let mut rewritten = 0;
+    // About half of all certificates come with the high form of their signature.
+    for _ in 0..32 {
+        let (certificate, _) = authority.issue("client", Some("client"), None);
+        let read = |pem: &str| manager.deserialize_valid(&creator::serialize("Org1MSP", pem.as_bytes()));
+        let identity = read(&certificate).expect("a member");
+        let given = pem::parse(&certificate).expect("PEM").into_contents();
+        rewritten += usize::from(identity.certificate_der().as_ref() != given);
+        let low = pem::encode(&pem::Pem::new("CERTIFICATE", identity.certificate_der().to_vec()));
+        let same = read(&low).expect("a member");
+        assert_eq!(same.identifier(), identity.identifier());
+        assert_eq!(same.certificate_der(), identity.certificate_der());
+    }
+    assert!((1..32).contains(&rewritten), "{rewritten} of 32 were rewritten");
+}
