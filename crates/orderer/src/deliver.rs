@@ -72,7 +72,7 @@ fn check_time(header: &ChannelHeader) -> Result<(), Status> {
 /// What a seek asks for, on a chain of `height` blocks.
 fn range(info: &SeekInfo, height: u64) -> Result<Range, Status> {
     let position = |position: &Option<SeekPosition>| {
-        position.as_ref().and_then(|position| position.r#type.clone()).ok_or(Status::BadRequest)
+        position.as_ref().and_then(|position| position.r#type).ok_or(Status::BadRequest)
     };
     let newest = height.saturating_sub(1);
     let start_position = position(&info.start)?;
