@@ -49,16 +49,6 @@ impl Updates {
         self.spaces.entry(space).or_default().insert(key, update);
     }
 
-    /// Takes back the change of a key.
-    pub fn remove(&mut self, space: &Space, key: &[u8]) -> Option<Update> {
-        let keys = self.spaces.get_mut(space)?;
-        let removed = keys.remove(key);
-        if keys.is_empty() {
-            self.spaces.remove(space);
-        }
-        removed
-    }
-
     /// The change of a key.
     pub fn get(&self, space: &Space, key: &[u8]) -> Option<&Update> {
         self.spaces.get(space)?.get(key)
