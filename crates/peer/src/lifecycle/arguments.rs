@@ -1,0 +1,73 @@
+//! Decodes what clients pass to the functions of `_lifecycle`.
+
+use bytes::Bytes;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{DecodeError, Message};
+
+use super::error::LifecycleError;
+
+/// The longest argument of a function other than `InstallChaincode`, in bytes. Definitions have a few thousand.
+pub(super) const MAX_ARGUMENT_BYTES: usize = 1 << 20;
+/// The most collections of a definition.
+pub(super) const MAX_COLLECTIONS: usize = 4096;
+
+/// The field of a definition's collections in all messages that have one.
+const COLLECTIONS: u32 = 7;
+
+/// Decodes the argument of a function that takes no definition.
+pub(super) fn decode<M: Message + Default>(
+    function: &'static str,
+    bytes: &Bytes,
+) -> Result<M, LifecycleError> {
+    let malformed = |reason| LifecycleError::Argument { function, reason };
+    if bytes.len() > MAX_ARGUMENT_BYTES {
+        return Err(malformed(format!("{} bytes, more than {MAX_ARGUMENT_BYTES}", bytes.len())));
+    }
+    M::decode(bytes.clone()).map_err(|error| malformed(error.to_string()))
+}
+
+/// Decodes the argument of a function that takes a definition. Empty collections need two bytes here and a hundred
+/// times as many in memory, so they are counted before they are made.
+pub(super) fn decode_definition<M: Message + Default>(
+    function: &'static str,
+    bytes: &Bytes,
+) -> Result<M, LifecycleError> {
+    let malformed = |reason| LifecycleError::Argument { function, reason };
+    if bytes.len() <= MAX_ARGUMENT_BYTES {
+        let mut count = 0_usize;
+        let counted = each_field(bytes, |field, content| {
+            if field != COLLECTIONS {
+                return Ok(());
+            }
+            each_field(content, |_, _| {
+                count += 1;
+                Ok(())
+            })
+        });
+        counted.map_err(|error| malformed(error.to_string()))?;
+        if count > MAX_COLLECTIONS {
+            return Err(malformed(format!("{count} collections, more than {MAX_COLLECTIONS}")));
+        }
+    }
+    decode(function, bytes)
+}
+
+/// Visits the length-delimited fields of a message.
+fn each_field(
+    mut message: &[u8],
+    mut visit: impl FnMut(u32, &[u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    while !message.is_empty() {
+        let (field, wire_type) = decode_key(&mut message)?;
+        if wire_type != WireType::LengthDelimited {
+            skip_field(wire_type, field, &mut message, DecodeContext::default())?;
+            continue;
+        }
+        let length = usize::try_from(decode_varint(&mut message)?).unwrap_or(usize::MAX);
+        // What is cut short is refused by the decoder, with its own words.
+        let Some((content, rest)) = message.split_at_checked(length) else { return Ok(()) };
+        visit(field, content)?;
+        message = rest;
+    }
+    Ok(())
+}
