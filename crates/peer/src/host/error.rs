@@ -73,7 +73,7 @@ pub enum InstallError {
     },
     /// No builder took it, or the one that did failed. The stored package has been deleted.
     #[error("could not build chaincode: {0}")]
-    Build(#[source] BuildError),
+    Build(#[source] Box<BuildError>),
 
     // The peer is at fault.
     /// The package cannot be stored.
@@ -197,7 +197,7 @@ pub enum StepError {
     Wait(#[source] io::Error),
     /// The built-in builder said no, with the exit code that the stock builder has then.
     #[error("exit status 1: {0}")]
-    BuiltIn(#[source] BuilderError),
+    BuiltIn(#[source] Box<BuilderError>),
 }
 
 fn said(last_line: &str) -> String {
@@ -219,7 +219,7 @@ pub enum LaunchError {
     // The package, its builder or its connection.json is at fault.
     /// It could not be built.
     #[error("error building chaincode: {0}")]
-    Build(#[source] BuildError),
+    Build(#[source] Box<BuildError>),
     /// The builder's release has no `chaincode/server/connection.json`, so the peer would have to run the chaincode.
     #[error(
         "error starting container: builder '{builder}' released no chaincode/server/connection.json, so this peer would have to launch the chaincode with the builder's run, and peer-launched chaincode is not supported by this peer; let bin/release write RELEASE/chaincode/server/connection.json and run the chaincode as a server"
@@ -235,7 +235,7 @@ pub enum LaunchError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: ConnectionError,
+        source: Box<ConnectionError>,
     },
     /// connection.json cannot be read.
     #[error("error building chaincode: {0}")]
@@ -251,7 +251,7 @@ pub enum LaunchError {
         address: String,
         /// What is wrong.
         #[source]
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
 
     // The chaincode server is at fault, or the way to it.

@@ -79,8 +79,11 @@ impl<'a> Launch<'a> {
     }
 
     async fn dial(&self, server: &Server) -> Result<Channel, LaunchError> {
-        let security =
-            |source| LaunchError::Security { package_id: self.id(), address: server.address.clone(), source };
+        let security = |source| LaunchError::Security {
+            package_id: self.id(),
+            address: server.address.clone(),
+            source: Box::new(source),
+        };
         let target: Target = server.address.parse().map_err(security)?;
         let client = client_security(&server.security).map_err(security)?;
         let left = self.deadline.saturating_duration_since(Instant::now());

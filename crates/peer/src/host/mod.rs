@@ -111,8 +111,7 @@ impl Host {
                 () = stopping.cancelled() => Err(InstallError::ShuttingDown),
             }
         };
-        let broken = |error: tokio::task::JoinError| BuildError::Broken(error.to_string());
-        self.0.tasks.spawn(work).await.map_err(|error| InstallError::Build(broken(error)))?
+        self.0.tasks.spawn(work).await.map_err(|error| InstallError::Build(broken_build(&error)))?
     }
 
     /// The installed packages in the order of their ids.
@@ -201,7 +200,7 @@ impl Inner {
         let limits = self.config.limits.package;
         let parsed = tokio::task::spawn_blocking(move || Package::parse(bytes, &limits)).await;
         let package = parsed
-            .map_err(|error| InstallError::Build(BuildError::Broken(error.to_string())))?
+            .map_err(|error| InstallError::Build(broken_build(&error)))?
             .map_err(InstallError::Parse)?;
         for name in package.unexpected_files() {
             tracing::warn!(package_id = %package.id(), file = name, "the chaincode package has an unexpected file");
@@ -221,7 +220,7 @@ impl Inner {
             if let Err(error) = self.store.delete(package.id()) {
                 tracing::error!(package_id, %error, "the package that could not be built cannot be deleted");
             }
-            return Err(InstallError::Build(error));
+            return Err(InstallError::Build(Box::new(error)));
         }
         self.store.add(package.id());
         tracing::info!(package_id, "installed chaincode package");
@@ -309,7 +308,7 @@ impl Inner {
     async fn launch(&self, package_id: &str) -> Result<Launched, LaunchError> {
         let launch = Launch::new(&self.config, package_id);
         let build = launch.within("building it", self.build_installed(package_id)).await?;
-        let server = build.map_err(LaunchError::Build)?.server()?;
+        let server = build.map_err(|error| LaunchError::Build(Box::new(error)))?.server()?;
         tracing::debug!(package_id, address = %server.address, "connecting to chaincode");
         let launched = launch.connect(&server, self.stopping.child_token()).await?;
         tracing::info!(package_id, address = %server.address, "chaincode is ready");
@@ -327,6 +326,10 @@ impl Inner {
         let package = self.store.package(package_id).unwrap_or_else(|| Err(gone()));
         self.build_within(&package.map_err(BuildError::Package)?, self.config.startup_timeout).await
     }
+}
+
+fn broken_build(error: &tokio::task::JoinError) -> Box<BuildError> {
+    Box::new(BuildError::Broken(error.to_string()))
 }
 
 /// Reads a stream to its end and forgets it.

@@ -121,5 +121,5 @@ fn program(builder: &ExternalBuilder, name: &str) -> PathBuf {
 
 async fn built_in(step: impl FnOnce() -> Result<(), BuilderError> + Send + 'static) -> Result<(), StepError> {
     let ended = tokio::task::spawn_blocking(step).await;
-    ended.map_err(|error| StepError::Wait(error.into()))?.map_err(StepError::BuiltIn)
+    ended.map_err(|error| StepError::Wait(error.into()))?.map_err(|error| StepError::BuiltIn(Box::new(error)))
 }

@@ -199,7 +199,7 @@ impl Build {
         };
         Connection::parse(&bytes)
             .and_then(|connection| connection.server())
-            .map_err(|source| LaunchError::Connection { path, source })
+            .map_err(|source| LaunchError::Connection { path, source: Box::new(source) })
     }
 }
 
