@@ -4,6 +4,8 @@ pub mod channel;
 mod error;
 pub mod host;
 pub mod invocation;
+pub mod lifecycle;
 pub mod notifier;
+pub mod validator;
 
 pub use error::ChannelError;
