@@ -357,11 +357,6 @@ async fn a_transaction_that_takes_too_long_is_given_up_and_the_stream_goes_on() 
     assert_eq!(late.r#type(), Type::Error);
     assert_eq!(late.payload, "GET_STATE failed: transaction ID: tx: no ledger context");
 
-    // The same name may be used again, and gets its own answer.
-    let running = call(&peer, &package_id, "tx");
-    let transaction = session.receive().await;
-    session.complete(&transaction, 200, b"in time").await;
-    assert_eq!(within(running).await.unwrap().unwrap().response.payload, "in time");
     assert_eq!(server.connections(), 1);
 }
 
@@ -442,10 +437,7 @@ async fn a_slow_transaction_delays_no_other() {
 async fn a_chaincode_that_does_not_read_holds_up_only_itself() {
     let certificates = Certificates::new();
     let mut server = Server::start(certificates.mutual()).await;
-    let peer = Peer::with(|config| {
-        config.execute_timeout = Duration::from_secs(1);
-        config.limits.queued_messages = 2;
-    });
+    let peer = Peer::with(|config| config.limits.queued_messages = 2);
     let connection = certificates.connection(server.address);
     let (deaf, other) =
         (peer.install("deaf_1", &connection).await, peer.install("other_1", &connection).await);
@@ -464,10 +456,11 @@ async fn a_chaincode_that_does_not_read_holds_up_only_itself() {
     let quick = call(&peer, &other, "tx");
     server.accept_ready(&other).await.answer_all(b"ok");
     within(quick).await.unwrap().unwrap();
-    for call in calls {
-        assert!(matches!(within(call).await.unwrap().unwrap_err(), ExecuteError::Timeout));
-    }
+    assert!(calls.iter().all(|call| !call.is_finished()));
     drop(session);
+    for call in calls {
+        assert!(matches!(within(call).await.unwrap().unwrap_err(), ExecuteError::Terminated));
+    }
 }
 
 #[tokio::test]
@@ -494,6 +487,25 @@ async fn a_chaincode_that_asks_but_does_not_read_is_cut_off() {
         }
         () = flood => {}
     }
+}
+
+/// Java's chaincode server announces the end of every connection after 5 s and lets its streams live on.
+#[tokio::test]
+async fn a_stream_outlives_the_announced_end_of_its_connection() {
+    let certificates = Certificates::new();
+    let age = Duration::from_millis(50);
+    let mut server = Server::start_with_connection_age(certificates.mutual(), age).await;
+    let peer = Peer::new();
+    let package_id = peer.install("java_1", &certificates.connection(server.address)).await;
+    let first = call(&peer, &package_id, "first");
+    let session = server.accept_ready(&package_id).await;
+    // Long enough for the announcement to come; if it did not, this test would show less, but not fail.
+    tokio::time::sleep(10 * age).await;
+    session.answer_all(b"alive");
+    within(first).await.unwrap().unwrap();
+    let second = call(&peer, &package_id, "second");
+    assert_eq!(within(second).await.unwrap().unwrap().response.payload, "alive");
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]
@@ -633,7 +645,7 @@ async fn a_server_that_never_registers_runs_into_the_startup_timeout() {
     let _session = server.accept().await;
     let text = within(running).await.unwrap().unwrap_err().to_string();
     let expected = format!("timeout expired while starting chaincode {package_id} for transaction: ");
-    assert!(text.contains(&expected) && text.contains("the chaincode's registration"), "{text}");
+    assert!(text.contains(&expected), "{text}");
 }
 
 #[tokio::test]

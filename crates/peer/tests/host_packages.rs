@@ -307,7 +307,7 @@ async fn a_hanging_builder_is_killed_with_its_children() {
     let pids = place.path("pids");
     let script = format!("sleep 600 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
     place.builder("b", &[("detect", "exit 0"), ("build", &script)]);
-    place.config.install_timeout = Duration::from_secs(2);
+    place.config.install_timeout = Duration::from_secs(5);
     let (host, package) = (place.open(), foreign("p"));
     let error = build_error(&host, &package).await;
     assert!(matches!(error, BuildError::Timeout { .. }), "{error}");

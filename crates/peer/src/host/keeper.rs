@@ -30,6 +30,7 @@ pub(super) async fn keep(host: Weak<Inner>, package_id: String) {
                 drop(stream);
                 ended.cancelled().await;
             }
+            Err(_) if stopping.is_cancelled() => return,
             Err(error) => {
                 let text = error.to_string();
                 if told.as_ref() != Some(&text) {

@@ -152,11 +152,11 @@ impl Host {
         let timeout = self.0.config.execute_timeout;
         // A stream that ends between two calls may still be found; nothing was sent on it, so another is tried.
         let first = self.0.stream_for(package_id).await?;
-        if let Some(result) = first.execute(invocation.clone(), context, timeout).await {
+        if let Some(result) = first.execute(&invocation, context, timeout).await {
             return result;
         }
         let second = self.0.stream_for(package_id).await?;
-        second.execute(invocation, context, timeout).await.unwrap_or(Err(ExecuteError::Terminated))
+        second.execute(&invocation, context, timeout).await.unwrap_or(Err(ExecuteError::Terminated))
     }
 
     /// Connects the chaincode if it has no stream, and tells why if it cannot be.
@@ -216,7 +216,13 @@ impl Inner {
         }
         self.store.save(&package).map_err(InstallError::Save)?;
         let building = self.build_within(&package, self.config.install_timeout);
-        if let Err(error) = building.await {
+        let built = building.await;
+        if let Ok(build) = &built
+            && let Err(error) = build.server()
+        {
+            tracing::warn!(package_id, %error, "the installed chaincode package cannot be launched as it is");
+        }
+        if let Err(error) = built {
             if let Err(error) = self.store.delete(package.id()) {
                 tracing::error!(package_id, %error, "the package that could not be built cannot be deleted");
             }

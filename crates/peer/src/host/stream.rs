@@ -160,7 +160,7 @@ impl Stream {
     /// Runs one transaction. `None` means that the stream had ended before anything of it was sent.
     pub(super) async fn execute(
         &self,
-        invocation: Invocation,
+        invocation: &Invocation,
         context: &mut dyn TransactionContext,
         timeout: Duration,
     ) -> Option<Result<Finished, ExecuteError>> {
@@ -175,7 +175,10 @@ impl Stream {
         })
     }
 
-    fn start(&self, invocation: Invocation) -> Option<Result<(Running<'_>, ChaincodeMessage), ExecuteError>> {
+    fn start(
+        &self,
+        invocation: &Invocation,
+    ) -> Option<Result<(Running<'_>, ChaincodeMessage), ExecuteError>> {
         let key = invocation.key();
         let entry_point = if invocation.is_init { EntryPoint::Init } else { EntryPoint::Transaction };
         let size = invocation.input.encoded_len() + invocation.proposal.encoded_len() + ENVELOPE;
@@ -186,7 +189,8 @@ impl Stream {
         let state = state.as_mut()?;
         let ready = state.ready.as_mut()?;
         let message =
-            match ready.start(key.clone(), entry_point, &invocation.input, Some(invocation.proposal)) {
+            match ready.start(key.clone(), entry_point, &invocation.input, Some(invocation.proposal.clone()))
+            {
                 Ok(message) => message,
                 Err(error) => return Some(Err(ExecuteError::Start(error))),
             };

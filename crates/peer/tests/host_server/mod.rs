@@ -88,6 +88,20 @@ impl Server {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, security: ServerSecurity) -> Self {
+        Self::serve(address, security, tonic::transport::Server::builder()).await
+    }
+
+    /// Announces the end of every connection when it has this age.
+    pub(crate) async fn start_with_connection_age(security: ServerSecurity, age: Duration) -> Self {
+        let server = tonic::transport::Server::builder().max_connection_age(age);
+        Self::serve(([127, 0, 0, 1], 0).into(), security, server).await
+    }
+
+    async fn serve(
+        address: SocketAddr,
+        security: ServerSecurity,
+        mut server: tonic::transport::Server,
+    ) -> Self {
         let listener = Listener::bind(address, security, Limits::default()).await.unwrap();
         let address = listener.local_addr();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -98,11 +112,7 @@ impl Server {
         let (sender, sessions) = mpsc::channel(16);
         let service = ChaincodeServer::new(Service(sender)).max_decoding_message_size(100 << 20);
         let task = tokio::spawn(async move {
-            tonic::transport::Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming)
-                .await
-                .unwrap();
+            server.add_service(service).serve_with_incoming(incoming).await.unwrap();
         });
         Self { address, connections, sessions, task }
     }

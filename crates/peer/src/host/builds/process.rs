@@ -25,7 +25,7 @@ const LINES: usize = 1000;
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs `program` in a process group of its own and waits for its end. It gets the paths as its arguments, an empty
-/// stdin, no stdout, and nothing of the environment but what [`environment`] selects; its stderr goes to the log.
+/// stdin, no stdout, and nothing of the environment but what [`select`] lets through; its stderr goes to the log.
 ///
 /// When the program has ended, and also when this future is dropped, whatever is left of its group is killed.
 pub(super) async fn run(
@@ -115,7 +115,8 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It fails only when nothing of the group is left.
+            // It fails only when nothing of the group is left. Then its number has just become free; the system hands
+            // numbers out in turn, so no other group has it yet.
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
