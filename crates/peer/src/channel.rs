@@ -109,12 +109,12 @@ impl Channel {
     }
 
     /// Says whether the channel takes in blocks; the committer does.
-    pub fn set_state(&self, state: ChannelState) {
+    pub(crate) fn set_state(&self, state: ChannelState) {
         self.state.send_replace(state);
     }
 
     /// Replaces the configuration; the committer does when a block brings a new one.
-    pub fn set_config(&self, config: Arc<ChannelConfig>) {
+    pub(crate) fn set_config(&self, config: Arc<ChannelConfig>) {
         self.config.store(config);
     }
 }

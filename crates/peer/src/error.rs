@@ -20,3 +20,21 @@ pub enum ChannelError {
     #[error("the channel's ledger cannot be used")]
     Ledger(#[from] StoreError),
 }
+
+/// Why a peer cannot join a channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The peer has joined the channel, or is about to.
+    #[error("the peer has joined channel '{0}' already")]
+    Joined(String),
+    /// The peer was shut down.
+    #[error("the peer was shut down")]
+    ShutDown,
+    /// The channel cannot be opened.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A defect: the task that opened the channel broke off.
+    #[error("opening channel '{0}' broke off; this is a defect of the peer")]
+    BrokenOff(String),
+}

@@ -78,6 +78,16 @@ impl Examined {
         judge::judge(&self.config, snapshot, &self.transactions)
     }
 
+    /// The configuration by which the transactions were examined.
+    pub fn config(&self) -> &Arc<ChannelConfig> {
+        &self.config
+    }
+
+    /// Whether there is a configuration among the transactions.
+    pub fn has_configuration(&self) -> bool {
+        self.transactions.iter().any(|transaction| matches!(transaction, Examination::Configuration(_)))
+    }
+
     /// The transactions with read/write sets: their index, id and set.
     pub fn sets(&self) -> impl Iterator<Item = (usize, &str, &ReadWriteSet)> {
         self.transactions.iter().enumerate().filter_map(|(index, transaction)| match transaction {

@@ -1,0 +1,211 @@
+//! Takes a channel's blocks from a source into its ledger.
+//!
+//! ```text
+//! BlockSource --prepare--> Prepared --commit--> ledger, then configuration, then those who wait
+//! ```
+//!
+//! One task reads blocks, checks that each is the next one and signed by the ordering service, and examines its
+//! transactions. Another thread judges and commits, one block at a time, so that the disk never holds up a task. The
+//! first is at most two blocks ahead; after a block with a configuration it waits until that is in force.
+//!
+//! A block that is not acceptable is the source's fault: the committer says so and asks again, ever less often. A
+//! failure of this peer's own, such as a full disk, ends the channel's commits for good
+//! ([`ChannelState::Failed`]).
+
+mod commit;
+mod error;
+mod prepare;
+mod private;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use selvedge_ledger::source::BlockSource;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use self::commit::commit;
+use self::error::CommitError;
+use self::prepare::{Position, Prepared};
+use crate::channel::{Channel, ChannelState};
+
+/// How many blocks may be prepared and wait for the one that is being committed.
+const AHEAD: usize = 1;
+
+/// How long to wait before asking a source again, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How often the state is made safe.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// A running committer.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    stopping: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Committer {
+    /// Continues the channel from its ledger's height. `msp_id` is the peer's own organization, whose private data it
+    /// keeps. It must be called within a tokio runtime.
+    pub(crate) fn start(channel: Arc<Channel>, source: Arc<dyn BlockSource>, msp_id: String) -> Self {
+        let stopping = CancellationToken::new();
+        channel.notifier().start();
+        channel.set_state(ChannelState::Running);
+        let task = tokio::spawn(run(channel, source, msp_id, stopping.clone()));
+        Self { stopping, task }
+    }
+
+    /// Commits what is prepared, and stops.
+    pub(crate) async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the committer's task ended badly");
+        }
+    }
+}
+
+async fn run(
+    channel: Arc<Channel>,
+    source: Arc<dyn BlockSource>,
+    msp_id: String,
+    stopping: CancellationToken,
+) {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let (settled_sender, settled) = watch::channel(channel.ledger().height());
+    let committing = spawn_blocking({
+        let channel = Arc::clone(&channel);
+        move || commit_all(&channel, &msp_id, receiver, &settled_sender)
+    });
+    let reader = Reader { channel: &channel, source: &*source, sender, settled };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = reader.run() => {}
+        () = flush_now_and_then(&channel) => {}
+    }
+    // The reader is gone, so the committing thread ends with what it has.
+    let state = match committing.await {
+        Ok(Ok(())) => ChannelState::Stopped,
+        Ok(Err(error)) => ChannelState::Failed(chain(&error).into()),
+        Err(error) => ChannelState::Failed(chain(&error).into()),
+    };
+    if let ChannelState::Failed(reason) = &state {
+        tracing::error!(channel = channel.id(), %reason, "the channel takes in no more blocks");
+    }
+    channel.set_state(state);
+    channel.notifier().stop();
+}
+
+/// Commits prepared blocks until no more come, and tells the height reached after each.
+fn commit_all(
+    channel: &Channel,
+    msp_id: &str,
+    mut receiver: mpsc::Receiver<Prepared>,
+    settled: &watch::Sender<u64>,
+) -> Result<(), CommitError> {
+    while let Some(prepared) = receiver.blocking_recv() {
+        settled.send_replace(commit(channel, msp_id, prepared)?);
+    }
+    Ok(())
+}
+
+/// Reads and prepares blocks.
+struct Reader<'a> {
+    channel: &'a Arc<Channel>,
+    source: &'a dyn BlockSource,
+    sender: mpsc::Sender<Prepared>,
+    settled: watch::Receiver<u64>,
+}
+
+impl Reader<'_> {
+    /// Ends when nobody takes prepared blocks any more.
+    async fn run(mut self) {
+        let mut position = Position::of(self.channel.ledger());
+        let mut pause = PAUSES.0;
+        loop {
+            let before = position.next;
+            let reason = tokio::select! {
+                () = self.sender.closed() => return,
+                read = read(self.channel, self.source, &self.sender, &mut self.settled, &mut position) => read,
+            };
+            let Some(reason) = reason else { return };
+            if position.next > before {
+                pause = PAUSES.0;
+            }
+            tracing::warn!(
+                channel = self.channel.id(), block = position.next, reason, retry_after = ?pause,
+                "the source of blocks gives no more"
+            );
+            tokio::select! {
+                () = self.sender.closed() => return,
+                () = sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Reads until the source fails, and says why. `None` when nobody takes prepared blocks any more.
+async fn read(
+    channel: &Arc<Channel>,
+    source: &dyn BlockSource,
+    sender: &mpsc::Sender<Prepared>,
+    settled: &mut watch::Receiver<u64>,
+    position: &mut Position,
+) -> Option<String> {
+    let mut blocks = source.blocks(position.next);
+    while let Some(block) = blocks.next().await {
+        let block = match block {
+            Ok(block) => block,
+            Err(error) => return Some(chain(&error)),
+        };
+        let prepared = spawn_blocking({
+            let (channel, position) = (Arc::clone(channel), position.clone());
+            move || Prepared::new(&channel, &position, block)
+        });
+        let prepared = match prepared.await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(error)) => return Some(chain(&error)),
+            Err(error) => return Some(chain(&error)),
+        };
+        *position = prepared.position_after();
+        let is_configuration = prepared.is_configuration();
+        sender.send(prepared).await.ok()?;
+        if is_configuration {
+            // The next block is checked by the configuration of this one.
+            let next = position.next;
+            settled.wait_for(|height| *height >= next).await.ok()?;
+        }
+    }
+    Some("it ended".to_owned())
+}
+
+/// Makes the state safe from time to time, for ever.
+async fn flush_now_and_then(channel: &Arc<Channel>) {
+    let mut ticks = interval(FLUSH_EVERY);
+    loop {
+        ticks.tick().await;
+        let ledger = Arc::clone(channel.ledger());
+        let error = match spawn_blocking(move || ledger.flush()).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => chain(&error),
+            Err(error) => chain(&error),
+        };
+        tracing::warn!(channel = channel.id(), error, "the state was not made safe; nothing is lost by that");
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
