@@ -1,0 +1,221 @@
+//! What a chaincode may ask for while it runs: the requests of its stream, answered from the simulator.
+
+mod collections;
+mod query;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use selvedge_identity::{ChannelConfig, Identity};
+use selvedge_ledger::simulator::{Metadata, SimulationError, Simulator};
+use selvedge_proto::protos::write_record::Type as WriteType;
+use selvedge_proto::protos::{
+    GetStateMultipleResult, SignedProposal, StateMetadata, StateMetadataResult, WriteRecord,
+};
+use selvedge_session::query::{Iterators, Limits};
+use selvedge_session::request::{
+    AnyRequest, DelState, GetPrivateDataHash, GetState, GetStateMetadata, GetStateMultiple, InvokeChaincode,
+    PurgePrivateState, PutState, PutStateMetadata, Request, WriteBatchState,
+};
+
+use self::collections::Permissions;
+use super::executor::Executor;
+use super::state::{Results, SharedState};
+use crate::channel::Channel;
+use crate::invocation::TransactionContext;
+
+/// Fabric's answer to private data operations of an initialisation.
+const NOT_IN_INIT: &str = "private data APIs are not allowed in chaincode Init()";
+
+/// A transaction on one channel, whichever of its chaincodes runs.
+#[derive(Clone)]
+pub(super) struct Transaction {
+    pub(super) channel: Arc<Channel>,
+    pub(super) config: Arc<ChannelConfig>,
+    pub(super) tx_id: String,
+    pub(super) proposal: SignedProposal,
+    /// The chaincode that the client called.
+    pub(super) chaincode: String,
+    pub(super) creator: Arc<Identity>,
+    pub(super) state: SharedState,
+}
+
+/// One chaincode's part in a transaction.
+pub(super) struct Context<'a> {
+    transaction: &'a Transaction,
+    executor: &'a Executor,
+    namespace: &'a str,
+    is_init: bool,
+    iterators: Iterators<Results>,
+    permissions: Permissions,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        transaction: &'a Transaction,
+        executor: &'a Executor,
+        namespace: &'a str,
+        is_init: bool,
+    ) -> Self {
+        Self {
+            transaction,
+            executor,
+            namespace,
+            is_init,
+            iterators: Iterators::new(Limits::default()),
+            permissions: Permissions::default(),
+        }
+    }
+
+    fn get(&mut self, GetState { key, collection }: GetState) -> Result<Bytes, String> {
+        let namespace = self.namespace;
+        let value = if collection.is_empty() {
+            self.with(|state| state.get(namespace, &key))?
+        } else {
+            self.may_read(&collection)?;
+            self.with(|state| state.get_private(namespace, &collection, &key))?
+        };
+        Ok(value.unwrap_or_default())
+    }
+
+    fn get_multiple(&mut self, request: GetStateMultiple) -> Result<GetStateMultipleResult, String> {
+        let GetStateMultiple { keys, collection } = request;
+        let namespace = self.namespace;
+        let values = if collection.is_empty() {
+            self.with(|state| keys.iter().map(|key| state.get(namespace, key)).collect::<Result<Vec<_>, _>>())?
+        } else {
+            self.may_read(&collection)?;
+            self.with(|state| state.get_private_multiple(namespace, &collection, &keys))?
+        };
+        Ok(GetStateMultipleResult { values: values.into_iter().map(Option::unwrap_or_default).collect() })
+    }
+
+    fn get_hash(&mut self, request: GetPrivateDataHash) -> Result<Bytes, String> {
+        let GetPrivateDataHash { key, collection } = request;
+        self.not_in_init()?;
+        self.define_collections()?;
+        let namespace = self.namespace;
+        let hash = self.with(|state| state.get_private_hash(namespace, &collection, &key))?;
+        Ok(hash.unwrap_or_default())
+    }
+
+    fn put(&mut self, PutState { key, value, collection }: PutState) -> Result<(), String> {
+        let namespace = self.namespace;
+        if collection.is_empty() {
+            return self.with(|state| state.put(namespace, &key, value));
+        }
+        self.may_write(&collection)?;
+        self.with(|state| state.put_private(namespace, &collection, &key, value))
+    }
+
+    fn delete(&mut self, DelState { key, collection }: DelState) -> Result<(), String> {
+        self.put(PutState { key, value: Bytes::new(), collection })
+    }
+
+    fn purge(&mut self, request: PurgePrivateState) -> Result<(), String> {
+        let PurgePrivateState { key, collection } = request;
+        if !self.transaction.config.capabilities().application().contains("V2_5") {
+            return Err("purge private data is not enabled, channel application capability of V2_5 or later is \
+                        required"
+                .to_owned());
+        }
+        if collection.is_empty() {
+            return Err("only applicable for private data".to_owned());
+        }
+        self.may_write(&collection)?;
+        let namespace = self.namespace;
+        self.with(|state| state.purge_private(namespace, &collection, &key))
+    }
+
+    fn metadata(&mut self, request: GetStateMetadata) -> Result<StateMetadataResult, String> {
+        let GetStateMetadata { key, collection } = request;
+        let namespace = self.namespace;
+        let metadata = if collection.is_empty() {
+            self.with(|state| state.metadata(namespace, &key))?
+        } else {
+            self.may_read(&collection)?;
+            self.with(|state| state.private_metadata(namespace, &collection, &key))?
+        };
+        let entry = |(metakey, value)| StateMetadata { metakey, value };
+        Ok(StateMetadataResult { entries: metadata.into_iter().map(entry).collect() })
+    }
+
+    fn put_metadata(&mut self, request: PutStateMetadata) -> Result<(), String> {
+        let PutStateMetadata { key, collection, metadata } = request;
+        let metadata = Metadata::from([(metadata.metakey, metadata.value)]);
+        let namespace = self.namespace;
+        if collection.is_empty() {
+            return self.with(|state| state.put_metadata(namespace, &key, metadata));
+        }
+        self.may_write(&collection)?;
+        self.with(|state| state.put_private_metadata(namespace, &collection, &key, metadata))
+    }
+
+    /// What stands before a record that fails stays written.
+    fn write_batch(&mut self, batch: WriteBatchState) -> Result<(), String> {
+        for WriteRecord { key, value, collection, metadata, r#type } in batch.rec {
+            match WriteType::try_from(r#type) {
+                Ok(WriteType::PutState) => self.put(PutState { key, value, collection })?,
+                Ok(WriteType::DelState) => self.delete(DelState { key, collection })?,
+                Ok(WriteType::PurgePrivateData) => self.purge(PurgePrivateState { key, collection })?,
+                Ok(WriteType::PutStateMetadata) => {
+                    let metadata = metadata.unwrap_or_default();
+                    self.put_metadata(PutStateMetadata { key, collection, metadata })?;
+                }
+                Ok(WriteType::Undefined) | Err(_) => return Err("unknown operation type".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn not_in_init(&self) -> Result<(), String> {
+        if self.is_init { Err(NOT_IN_INIT.to_owned()) } else { Ok(()) }
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut Simulator) -> Result<T, SimulationError>,
+    ) -> Result<T, String> {
+        self.transaction.state.with(act)
+    }
+
+    fn answer(&mut self, request: AnyRequest) -> Result<Bytes, String> {
+        /// Encodes a reply as its request says.
+        fn reply<R: Request>(_: fn(R) -> AnyRequest, reply: Result<R::Reply, String>) -> Result<Bytes, String> {
+            reply.map(|reply| R::encode_reply(&reply))
+        }
+        use AnyRequest as Any;
+        match request {
+            Any::GetState(request) => reply(Any::GetState, self.get(request)),
+            Any::GetStateMultiple(request) => reply(Any::GetStateMultiple, self.get_multiple(request)),
+            Any::GetPrivateDataHash(request) => reply(Any::GetPrivateDataHash, self.get_hash(request)),
+            Any::PutState(request) => reply(Any::PutState, self.put(request)),
+            Any::DelState(request) => reply(Any::DelState, self.delete(request)),
+            Any::PurgePrivateState(request) => reply(Any::PurgePrivateState, self.purge(request)),
+            Any::GetStateMetadata(request) => reply(Any::GetStateMetadata, self.metadata(request)),
+            Any::PutStateMetadata(request) => reply(Any::PutStateMetadata, self.put_metadata(request)),
+            Any::WriteBatchState(request) => reply(Any::WriteBatchState, self.write_batch(request)),
+            Any::GetStateByRange(request) => reply(Any::GetStateByRange, self.range(request)),
+            Any::QueryStateNext(request) => reply(Any::QueryStateNext, self.next(&request.id)),
+            Any::QueryStateClose(request) => reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id))),
+            Any::GetQueryResult(request) => reply(Any::GetQueryResult, self.rich_query(&request)),
+            other => Err(format!("this peer does not serve {} yet", other.message_type().as_str_name())),
+        }
+    }
+
+    async fn call(&mut self, request: InvokeChaincode) -> Result<Bytes, String> {
+        let message = self.executor.call(self.transaction, request).await?;
+        Ok(InvokeChaincode::encode_reply(&message))
+    }
+}
+
+impl TransactionContext for Context<'_> {
+    fn handle(&mut self, request: AnyRequest) -> BoxFuture<'_, Result<Bytes, String>> {
+        match request {
+            AnyRequest::InvokeChaincode(request) => self.call(request).boxed(),
+            request => std::future::ready(self.answer(request)).boxed(),
+        }
+    }
+}

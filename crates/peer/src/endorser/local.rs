@@ -1,0 +1,118 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use selvedge_identity::{Msp, SigningIdentity};
+use selvedge_proto::protos::{ProposalResponse, SignedProposal};
+
+use super::endorsed::failure;
+use super::executor::Executor;
+use super::{Channels, Endorser, EndorserError, Received, is_system_chaincode};
+use crate::host::Host;
+
+/// How a peer endorses.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndorserConfig {
+    /// Where clients reach the peer, `host:port`; error details name it.
+    pub address: String,
+    /// How far a proposal's time may be from the peer's (Fabric's `peer.authentication.timewindow`).
+    pub time_window: Duration,
+}
+
+impl EndorserConfig {
+    /// Fabric's time window of 15 minutes.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self { address: address.into(), time_window: Duration::from_secs(15 * 60) }
+    }
+}
+
+/// This peer as an endorser. Cheap to clone.
+#[derive(Clone)]
+pub struct LocalEndorser(Arc<Inner>);
+
+struct Inner {
+    identity: Arc<SigningIdentity>,
+    executor: Executor,
+    config: EndorserConfig,
+}
+
+impl LocalEndorser {
+    /// An endorser for a peer with this identity, the MSP of its organisation, its chaincodes and its channels.
+    pub fn new(
+        identity: Arc<SigningIdentity>,
+        local_msp: Arc<Msp>,
+        host: Host,
+        channels: Channels,
+        config: EndorserConfig,
+    ) -> Self {
+        let executor = Executor::new(host, local_msp, channels);
+        Self(Arc::new(Inner { identity, executor, config }))
+    }
+}
+
+impl Inner {
+    async fn process(
+        &self,
+        proposal: SignedProposal,
+        signer: Option<&SigningIdentity>,
+    ) -> Result<ProposalResponse, EndorserError> {
+        let received = Received::read(proposal, SystemTime::now(), self.config.time_window)?;
+        let channel_id = received.channel_id();
+        let channel = self.executor.channels.get(channel_id);
+        if channel.is_none() && !channel_id.is_empty() {
+            return Ok(failure(format!("channel '{channel_id}' not found")));
+        }
+        let verified = received.verify(channel, &self.executor.local_msp)?;
+        let answer = async {
+            let mut simulated = verified.simulate(&self.executor).await?;
+            if signer.is_some() {
+                simulated.keep_private_writes().await?;
+            }
+            simulated.endorse(signer)
+        };
+        Ok(match answer.await {
+            Ok(endorsed) => endorsed.into_response(),
+            Err(message) => {
+                tracing::warn!(message, "a proposal failed");
+                failure(message)
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Endorser for LocalEndorser {
+    fn msp_id(&self) -> &str {
+        self.0.identity.msp_id()
+    }
+
+    fn address(&self) -> &str {
+        &self.0.config.address
+    }
+
+    fn identity(&self) -> &Bytes {
+        self.0.identity.serialized()
+    }
+
+    fn runs(&self, channel: &str, chaincode: &str) -> bool {
+        let executor = &self.0.executor;
+        let Some(channel) = executor.channels.get(channel) else { return false };
+        if is_system_chaincode(chaincode) {
+            return true;
+        }
+        let snapshot = channel.ledger().snapshot();
+        let definitions = executor.definitions(&channel);
+        definitions.runnable(snapshot.as_ref(), channel.id(), chaincode, &executor.host).is_ok()
+    }
+
+    async fn process_proposal(&self, proposal: SignedProposal) -> Result<ProposalResponse, EndorserError> {
+        self.0.process(proposal, Some(&self.0.identity)).await
+    }
+
+    /// Signs nothing and keeps no private writes, since nobody can submit the result.
+    async fn evaluate(&self, proposal: SignedProposal) -> Result<ProposalResponse, EndorserError> {
+        self.0.process(proposal, None).await
+    }
+}

@@ -1,0 +1,145 @@
+//! The third stage: a proposal whose chaincode has run.
+
+use prost::Message;
+use selvedge_ledger::simulator::Simulated as Results;
+use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInterest, Response};
+
+use super::context::Transaction;
+use super::executor::{CallError, Executor};
+use super::interest::interest;
+use super::state::SharedState;
+use super::verified::Place;
+use super::{LIFECYCLE, Verified, is_system_chaincode};
+
+/// From this status on a response stands for a failure, and nothing is endorsed.
+pub(super) const ERROR_THRESHOLD: i32 = 400;
+
+/// The version that Fabric gives its system chaincodes.
+const SYSTEM_VERSION: &str = "syscc";
+
+/// A proposal with what its chaincode answered, read and wrote.
+pub(super) struct Simulated {
+    pub(super) proposal: Verified,
+    pub(super) response: Response,
+    pub(super) event: Option<ChaincodeEvent>,
+    /// The version of the chaincode's definition.
+    pub(super) version: String,
+    /// Absent for a call outside any channel.
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// What a transaction read and wrote on the ledger.
+pub(super) struct Outcome {
+    pub(super) results: Results,
+    pub(super) interest: ChaincodeInterest,
+    /// The height of the state that it was simulated on.
+    pub(super) height: u64,
+}
+
+/// What an invocation came to.
+struct Invoked {
+    response: Response,
+    event: Option<ChaincodeEvent>,
+    version: String,
+}
+
+impl Verified {
+    /// Runs the chaincode. The error is what the client gets to read in a response of status 500.
+    pub(super) async fn simulate(self, executor: &Executor) -> Result<Simulated, String> {
+        let Some(Place { channel, config }) = self.place.clone() else {
+            let Invoked { response, event, version } = self.invoke_without_channel(executor).await?;
+            return Ok(Simulated { proposal: self, response, event, version, outcome: None });
+        };
+        let proposal = &self.proposal;
+        let simulator = channel.ledger().simulator(proposal.tx_id());
+        let height = simulator.snapshot().height();
+        let transaction = Transaction {
+            tx_id: proposal.tx_id().to_owned(),
+            proposal: proposal.signed.clone(),
+            chaincode: proposal.chaincode.clone(),
+            creator: self.creator.clone(),
+            state: SharedState::new(simulator),
+            channel,
+            config,
+        };
+        let Invoked { response, event, version } = self.invoke(&transaction, executor).await?;
+        let results = transaction.state.take().map_err(in_simulation)?.finish();
+        let interest = interest(&results).map_err(in_simulation)?;
+        let outcome = Some(Outcome { results, interest, height });
+        Ok(Simulated { proposal: self, response, event, version, outcome })
+    }
+
+    async fn invoke(&self, transaction: &Transaction, executor: &Executor) -> Result<Invoked, String> {
+        let proposal = &self.proposal;
+        let name = proposal.chaincode.as_str();
+        if is_system_chaincode(name) {
+            return self.invoke_system(Some(transaction), executor).await;
+        }
+        let runnable = executor.resolve(transaction, name).map_err(|error| self.undefined(error))?;
+        let failed = |error: CallError| in_simulation(error.for_client(proposal.tx_id()));
+        let finished = executor
+            .execute(transaction, name, &runnable, proposal.input.clone())
+            .await
+            .map_err(failed)?;
+        let event = finished.event.filter(|_| finished.response.status < ERROR_THRESHOLD);
+        let event = event.map(|event| ChaincodeEvent {
+            chaincode_id: name.to_owned(),
+            tx_id: proposal.tx_id().to_owned(),
+            ..event
+        });
+        let version = runnable.definition.version.clone();
+        Ok(Invoked { response: finished.response, event, version })
+    }
+
+    async fn invoke_without_channel(&self, executor: &Executor) -> Result<Invoked, String> {
+        if is_system_chaincode(&self.proposal.chaincode) {
+            return self.invoke_system(None, executor).await;
+        }
+        Err(self.undefined("could not get channel config for channel ''"))
+    }
+
+    async fn invoke_system(
+        &self,
+        transaction: Option<&Transaction>,
+        executor: &Executor,
+    ) -> Result<Invoked, String> {
+        let proposal = &self.proposal;
+        if proposal.chaincode != LIFECYCLE {
+            let missing = CallError::NoSystemChaincode(proposal.chaincode.clone());
+            return Err(in_simulation(missing.for_client(proposal.tx_id())));
+        }
+        let response = executor.lifecycle(transaction, &self.creator, &proposal.input.args).await;
+        let response = response.map_err(in_simulation)?;
+        Ok(Invoked { response, event: None, version: SYSTEM_VERSION.to_owned() })
+    }
+
+    fn undefined(&self, reason: impl std::fmt::Display) -> String {
+        let (name, channel) = (&self.proposal.chaincode, self.proposal.channel_id());
+        format!(
+            "make sure the chaincode {name} has been successfully defined on channel {channel} and try again: {reason}"
+        )
+    }
+}
+
+impl Simulated {
+    /// Keeps the private writes until the transaction comes back in a block. The error is as in
+    /// [`Verified::simulate`].
+    pub(super) async fn keep_private_writes(&mut self) -> Result<(), String> {
+        let (Some(place), Some(outcome)) = (&self.proposal.place, &mut self.outcome) else { return Ok(()) };
+        let Some(writes) = outcome.results.private.take() else { return Ok(()) };
+        let (channel, height) = (place.channel.clone(), outcome.height);
+        let tx_id = self.proposal.proposal.tx_id().to_owned();
+        tracing::debug!(tx_id, bytes = writes.encoded_len(), "keeping private writes");
+        // The store makes them safe on the disk, which takes its time.
+        let kept = tokio::task::spawn_blocking(move || channel.transient().put(&tx_id, height, &writes)).await;
+        match kept {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(in_simulation(format!("failed to keep the private data: {error}"))),
+            Err(error) => Err(in_simulation(format!("failed to keep the private data: {error}"))),
+        }
+    }
+}
+
+fn in_simulation(reason: impl std::fmt::Display) -> String {
+    format!("error in simulation: {reason}")
+}

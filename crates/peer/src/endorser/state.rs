@@ -1,0 +1,87 @@
+//! The simulator of a transaction as its chaincodes and their open iterators share it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+use selvedge_ledger::simulator::{RangeId, SimulationError, Simulator};
+use selvedge_proto::queryresult::Kv;
+
+/// One transaction's simulator. It is absent while a system chaincode has it to itself, and stays so if that call was
+/// broken off; the transaction then has no result.
+#[derive(Clone)]
+pub(super) struct SharedState(Arc<Mutex<Option<Simulator>>>);
+
+/// What is said of a simulator that went away with an unfinished call.
+const BROKEN_OFF: &str = "the transaction is over: a call of a system chaincode was broken off";
+
+impl SharedState {
+    pub(super) fn new(simulator: Simulator) -> Self {
+        Self(Arc::new(Mutex::new(Some(simulator))))
+    }
+
+    /// Does something with the simulator.
+    pub(super) fn with<T, E: ToString>(
+        &self,
+        act: impl FnOnce(&mut Simulator) -> Result<T, E>,
+    ) -> Result<T, String> {
+        let mut simulator = self.0.lock();
+        let simulator = simulator.as_mut().ok_or_else(|| BROKEN_OFF.to_owned())?;
+        act(simulator).map_err(|error| error.to_string())
+    }
+
+    /// Takes the simulator away. Whatever is asked of it before [`give_back`](Self::give_back) fails.
+    pub(super) fn take(&self) -> Result<Simulator, String> {
+        self.0.lock().take().ok_or_else(|| BROKEN_OFF.to_owned())
+    }
+
+    /// Puts back what [`take`](Self::take) gave.
+    pub(super) fn give_back(&self, simulator: Simulator) {
+        *self.0.lock() = Some(simulator);
+    }
+
+    /// The results of a range query, as they go to the chaincode.
+    pub(super) fn results(&self, namespace: &str, range: RangeId) -> Results {
+        Results { state: self.clone(), namespace: namespace.to_owned(), range }
+    }
+}
+
+/// The results of an open range query. Dropping it ends the query; what it handed out stays in the read set.
+pub(super) struct Results {
+    state: SharedState,
+    namespace: String,
+    range: RangeId,
+}
+
+impl Results {
+    /// The key after the last result, empty at the end: where the next page begins.
+    pub(super) fn bookmark(self) -> Result<String, String> {
+        self.state.with(|simulator| simulator.bookmark(self.range))
+    }
+}
+
+impl Iterator for Results {
+    type Item = Result<Bytes, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.state.with(|simulator| simulator.next(self.range));
+        let encode = |found: selvedge_ledger::simulator::KeyValue| {
+            let kv = Kv { namespace: self.namespace.clone(), key: found.key, value: found.value };
+            Bytes::from(kv.encode_to_vec())
+        };
+        next.map(|found| found.map(encode)).transpose()
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        let closed = self.state.with(|simulator| {
+            simulator.close(self.range);
+            Ok::<_, SimulationError>(())
+        });
+        if let Err(reason) = closed {
+            tracing::debug!(reason, "a range query ends after its transaction");
+        }
+    }
+}
