@@ -36,6 +36,8 @@ pub use error::{EndorserError, Refusal};
 pub use local::{EndorserConfig, LocalEndorser};
 pub use received::Received;
 pub use remote::RemoteEndorser;
+pub(crate) use error::INVALID_WIRE;
+pub(crate) use service::too_many;
 pub use service::{EndorserService, MAX_CONCURRENT_PROPOSALS};
 pub use verified::Verified;
 
