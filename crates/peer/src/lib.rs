@@ -4,6 +4,7 @@ pub mod channel;
 mod committer;
 pub mod endorser;
 mod error;
+pub mod gateway;
 pub mod host;
 pub mod invocation;
 pub mod lifecycle;

@@ -84,7 +84,9 @@ impl<'a> Context<'a> {
         let GetStateMultiple { keys, collection } = request;
         let namespace = self.namespace;
         let values = if collection.is_empty() {
-            self.with(|state| keys.iter().map(|key| state.get(namespace, key)).collect::<Result<Vec<_>, _>>())?
+            self.with(|state| {
+                keys.iter().map(|key| state.get(namespace, key)).collect::<Result<Vec<_>, _>>()
+            })?
         } else {
             self.may_read(&collection)?;
             self.with(|state| state.get_private_multiple(namespace, &collection, &keys))?
@@ -117,9 +119,11 @@ impl<'a> Context<'a> {
     fn purge(&mut self, request: PurgePrivateState) -> Result<(), String> {
         let PurgePrivateState { key, collection } = request;
         if !self.transaction.config.capabilities().application().contains("V2_5") {
-            return Err("purge private data is not enabled, channel application capability of V2_5 or later is \
+            return Err(
+                "purge private data is not enabled, channel application capability of V2_5 or later is \
                         required"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if collection.is_empty() {
             return Err("only applicable for private data".to_owned());
@@ -174,16 +178,16 @@ impl<'a> Context<'a> {
         if self.is_init { Err(NOT_IN_INIT.to_owned()) } else { Ok(()) }
     }
 
-    fn with<T>(
-        &self,
-        act: impl FnOnce(&mut Simulator) -> Result<T, SimulationError>,
-    ) -> Result<T, String> {
+    fn with<T>(&self, act: impl FnOnce(&mut Simulator) -> Result<T, SimulationError>) -> Result<T, String> {
         self.transaction.state.with(act)
     }
 
     fn answer(&mut self, request: AnyRequest) -> Result<Bytes, String> {
         /// Encodes a reply as its request says.
-        fn reply<R: Request>(_: fn(R) -> AnyRequest, reply: Result<R::Reply, String>) -> Result<Bytes, String> {
+        fn reply<R: Request>(
+            _: fn(R) -> AnyRequest,
+            reply: Result<R::Reply, String>,
+        ) -> Result<Bytes, String> {
             reply.map(|reply| R::encode_reply(&reply))
         }
         use AnyRequest as Any;
@@ -199,7 +203,9 @@ impl<'a> Context<'a> {
             Any::WriteBatchState(request) => reply(Any::WriteBatchState, self.write_batch(request)),
             Any::GetStateByRange(request) => reply(Any::GetStateByRange, self.range(request)),
             Any::QueryStateNext(request) => reply(Any::QueryStateNext, self.next(&request.id)),
-            Any::QueryStateClose(request) => reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id))),
+            Any::QueryStateClose(request) => {
+                reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id)))
+            }
             Any::GetQueryResult(request) => reply(Any::GetQueryResult, self.rich_query(&request)),
             other => Err(format!("this peer does not serve {} yet", other.message_type().as_str_name())),
         }

@@ -32,7 +32,14 @@ impl Simulated {
             return Ok(Endorsed(ProposalResponse { response, ..Default::default() }));
         }
         let endorsement = signer.map(|signer| sign(signer, &payload)).transpose()?;
-        Ok(Endorsed(ProposalResponse { version: 1, response, payload, endorsement, interest, ..Default::default() }))
+        Ok(Endorsed(ProposalResponse {
+            version: 1,
+            response,
+            payload,
+            endorsement,
+            interest,
+            ..Default::default()
+        }))
     }
 
     fn payload(&self) -> ProposalResponsePayload {

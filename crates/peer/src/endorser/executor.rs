@@ -40,7 +40,9 @@ pub(super) struct Executor {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     /// This peer does not run it.
-    #[error("invalid invocation: [channel {channel}] failed to get chaincode container info for {name}: {source}")]
+    #[error(
+        "invalid invocation: [channel {channel}] failed to get chaincode container info for {name}: {source}"
+    )]
     Resolve { channel: String, name: String, source: ResolveError },
     /// It is initialised, or is not, or need not be.
     #[error("invalid invocation: {0}")]
@@ -220,7 +222,8 @@ impl Executor {
         };
         let channels = || {
             let all = self.channels.all().into_iter();
-            all.map(|channel| (channel.id().to_owned(), channel.ledger().snapshot() as Arc<dyn Snapshot>)).collect()
+            all.map(|channel| (channel.id().to_owned(), channel.ledger().snapshot() as Arc<dyn Snapshot>))
+                .collect()
         };
         let mut call = LifecycleCall {
             own_msp_id: self.own_msp_id(),

@@ -49,7 +49,9 @@ pub(super) fn interest(simulated: &Simulated) -> Result<ChaincodeInterest, Strin
         all.entry(namespace).or_default().collections.insert(collection.clone());
     }
     let user = all.into_iter().filter(|(namespace, _)| !is_system_chaincode(namespace));
-    Ok(ChaincodeInterest { chaincodes: user.flat_map(|(name, needs)| calls(simulated, name, needs)).collect() })
+    Ok(ChaincodeInterest {
+        chaincodes: user.flat_map(|(name, needs)| calls(simulated, name, needs)).collect(),
+    })
 }
 
 fn calls(simulated: &Simulated, name: &str, needs: Needs) -> Vec<ChaincodeCall> {

@@ -32,11 +32,11 @@ use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 
 pub use access::{AccessError, check_access};
 pub use channels::Channels;
+pub(crate) use error::INVALID_WIRE;
 pub use error::{EndorserError, Refusal};
 pub use local::{EndorserConfig, LocalEndorser};
 pub use received::Received;
 pub use remote::RemoteEndorser;
-pub(crate) use error::INVALID_WIRE;
 pub(crate) use service::too_many;
 pub use service::{EndorserService, MAX_CONCURRENT_PROPOSALS};
 pub use verified::Verified;

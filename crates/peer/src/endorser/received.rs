@@ -33,10 +33,9 @@ impl Received {
     /// The first of Fabric's checks that fails: the filters', then those of the form.
     pub fn read(signed: SignedProposal, now: SystemTime, window: Duration) -> Result<Self, Refusal> {
         let unparsable = |part, message| move |_| Refusal::Unparsable { part, message };
-        let proposal = Proposal::decode(signed.proposal_bytes.clone())
-            .map_err(unparsable("proposal", "Proposal"))?;
-        let header =
-            Header::decode(proposal.header.clone()).map_err(unparsable("header", "Header"))?;
+        let proposal =
+            Proposal::decode(signed.proposal_bytes.clone()).map_err(unparsable("proposal", "Proposal"))?;
+        let header = Header::decode(proposal.header.clone()).map_err(unparsable("header", "Header"))?;
         let signature = SignatureHeader::decode(header.signature_header.clone())
             .map_err(unparsable("signature header", "SignatureHeader"))?;
         check_expiry(&signature, now)?;
@@ -121,8 +120,7 @@ fn check_timestamp(proposal: Timestamp, now: SystemTime, window: Duration) -> Re
 
 fn chaincode_name(channel: &ChannelHeader) -> Result<String, Refusal> {
     let extension: ChaincodeHeaderExtension = decode("ChaincodeHeaderExtension", &channel.extension)?;
-    let id =
-        extension.chaincode_id.ok_or(Refusal::Missing("ChaincodeHeaderExtension.ChaincodeId is nil"))?;
+    let id = extension.chaincode_id.ok_or(Refusal::Missing("ChaincodeHeaderExtension.ChaincodeId is nil"))?;
     if id.name.is_empty() {
         return Err(Refusal::Missing("ChaincodeHeaderExtension.ChaincodeId.Name is empty"));
     }
@@ -142,7 +140,9 @@ fn chaincode_input(input: &Bytes) -> Result<ChaincodeInput, Refusal> {
 /// What endorsers sign for the proposal: everything but the transient data.
 fn proposal_hash(header: &Header, payload: ChaincodeProposalPayload) -> Bytes {
     let lasting = ChaincodeProposalPayload { input: payload.input, ..Default::default() }.encode_to_vec();
-    Bytes::copy_from_slice(sha256([&header.channel_header[..], &header.signature_header[..], &lasting[..]]).as_ref())
+    Bytes::copy_from_slice(
+        sha256([&header.channel_header[..], &header.signature_header[..], &lasting[..]]).as_ref(),
+    )
 }
 
 fn decode<M: Message + Default>(message: &'static str, bytes: &Bytes) -> Result<M, Refusal> {

@@ -77,10 +77,8 @@ impl Verified {
         }
         let runnable = executor.resolve(transaction, name).map_err(|error| self.undefined(error))?;
         let failed = |error: CallError| in_simulation(error.for_client(proposal.tx_id()));
-        let finished = executor
-            .execute(transaction, name, &runnable, proposal.input.clone())
-            .await
-            .map_err(failed)?;
+        let finished =
+            executor.execute(transaction, name, &runnable, proposal.input.clone()).await.map_err(failed)?;
         let event = finished.event.filter(|_| finished.response.status < ERROR_THRESHOLD);
         let event = event.map(|event| ChaincodeEvent {
             chaincode_id: name.to_owned(),
@@ -131,7 +129,8 @@ impl Simulated {
         let tx_id = self.proposal.proposal.tx_id().to_owned();
         tracing::debug!(tx_id, bytes = writes.encoded_len(), "keeping private writes");
         // The store makes them safe on the disk, which takes its time.
-        let kept = tokio::task::spawn_blocking(move || channel.transient().put(&tx_id, height, &writes)).await;
+        let kept =
+            tokio::task::spawn_blocking(move || channel.transient().put(&tx_id, height, &writes)).await;
         match kept {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(in_simulation(format!("failed to keep the private data: {error}"))),

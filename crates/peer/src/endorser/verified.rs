@@ -55,15 +55,10 @@ impl Received {
     fn check_creator(&self, creator: &Identity) -> Result<(), Refusal> {
         let denied = |error: &dyn std::error::Error| {
             tracing::debug!(%error, ?creator, "a proposal's creator is refused");
-            Refusal::Creator {
-                channel: self.channel_id().to_owned(),
-                msp_id: creator.msp_id().to_owned(),
-            }
+            Refusal::Creator { channel: self.channel_id().to_owned(), msp_id: creator.msp_id().to_owned() }
         };
         creator.validate().map_err(|error| denied(&error))?;
-        creator
-            .verify(&self.signed.proposal_bytes, &self.signed.signature)
-            .map_err(|error| denied(&error))
+        creator.verify(&self.signed.proposal_bytes, &self.signed.signature).map_err(|error| denied(&error))
     }
 
     fn check_new(&self, channel: &Channel) -> Result<(), Refusal> {

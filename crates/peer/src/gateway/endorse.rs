@@ -22,10 +22,10 @@ impl Gateway {
     /// # Errors
     /// Fabric's, among them `ABORTED` with what the endorsers said.
     pub async fn endorse(&self, request: EndorseRequest) -> Result<EndorseResponse, GatewayError> {
-        let proposal = request
-            .proposed_transaction
-            .filter(|proposal| !proposal.proposal_bytes.is_empty())
-            .ok_or_else(|| GatewayError::invalid("the proposed transaction must contain a signed proposal"))?;
+        let proposal =
+            request.proposed_transaction.filter(|proposal| !proposal.proposal_bytes.is_empty()).ok_or_else(
+                || GatewayError::invalid("the proposed transaction must contain a signed proposal"),
+            )?;
         let unpacked = Unpacked::read(&proposal).map_err(GatewayError::invalid)?;
         let plan = if request.endorsing_organizations.is_empty() {
             self.plan_from_first(&unpacked, &proposal).await?
@@ -70,7 +70,9 @@ impl Gateway {
         let channel = self.channel(&unpacked.channel_id);
         let candidates: Vec<_> = channel.as_deref().map_or_else(Vec::new, |channel| {
             let chaincodes = std::iter::once(unpacked.chaincode());
-            candidates(channel, chaincodes).filter(|found| orgs.iter().any(|org| org == found.endorser.msp_id())).collect()
+            candidates(channel, chaincodes)
+                .filter(|found| orgs.iter().any(|org| org == found.endorser.msp_id()))
+                .collect()
         });
         let has_peer = |org: &&String| candidates.iter().any(|found| found.endorser.msp_id() == org.as_str());
         let missing: Vec<&str> = orgs.iter().filter(|org| !has_peer(org)).map(String::as_str).collect();
@@ -189,7 +191,8 @@ impl Gateway {
         let none = std::iter::empty();
         let all = self.own_first(candidates(channel, none).filter(member).collect());
         let id = channel.channel.id();
-        let runs = |found: &Candidate| requirements.chaincodes.iter().all(|name| found.endorser.runs(id, name));
+        let runs =
+            |found: &Candidate| requirements.chaincodes.iter().all(|name| found.endorser.runs(id, name));
         let running = all.iter().filter(|found| runs(found)).cloned().collect();
         let plan = Plan::new(Goal::Policies(requirements.endorsement), all);
         if plan.next() == Next::Impossible {
@@ -217,8 +220,10 @@ fn candidates<'a>(
 ) -> impl Iterator<Item = Candidate> + 'a {
     let config = channel.channel.config();
     let id = channel.channel.id();
-    let running =
-        channel.endorsers.iter().filter(move |endorser| chaincodes.clone().all(|name| endorser.runs(id, name)));
+    let running = channel
+        .endorsers
+        .iter()
+        .filter(move |endorser| chaincodes.clone().all(|name| endorser.runs(id, name)));
     running.filter_map(move |endorser| match config.deserialize(endorser.identity()) {
         Ok(identity) => Some(Candidate { endorser: Arc::clone(endorser), identity }),
         Err(error) => {
@@ -229,7 +234,8 @@ fn candidates<'a>(
 }
 
 fn no_combination(reason: impl std::fmt::Display) -> GatewayError {
-    let message = format!("no combination of peers can be derived which satisfy the endorsement policy: {reason}");
+    let message =
+        format!("no combination of peers can be derived which satisfy the endorsement policy: {reason}");
     GatewayError::new(Code::FailedPrecondition, message)
 }
 

@@ -18,9 +18,8 @@ impl Gateway {
     /// # Errors
     /// Fabric's, among them `UNKNOWN` for an error of the chaincode.
     pub async fn evaluate(&self, request: EvaluateRequest) -> Result<EvaluateResponse, GatewayError> {
-        let unpack = |reason| {
-            GatewayError::invalid(format!("failed to unpack transaction proposal: {reason}"))
-        };
+        let unpack =
+            |reason| GatewayError::invalid(format!("failed to unpack transaction proposal: {reason}"));
         let proposal = request
             .proposed_transaction
             .filter(|proposal| !proposal.proposal_bytes.is_empty())
@@ -71,7 +70,8 @@ impl Gateway {
                 && endorser.runs(channel.channel.id(), chaincode)
         };
         let all = channel.endorsers.iter().filter(wanted).cloned();
-        let (mut own, others): (Vec<_>, Vec<_>) = all.partition(|endorser| endorser.msp_id() == self.msp_id());
+        let (mut own, others): (Vec<_>, Vec<_>) =
+            all.partition(|endorser| endorser.msp_id() == self.msp_id());
         own.extend(others);
         own
     }

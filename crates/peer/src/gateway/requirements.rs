@@ -90,7 +90,8 @@ impl Requirements {
         info: &ValidationInfo,
         collection: &str,
     ) -> Result<(), RequirementsError> {
-        let not_found = |error: lifecycle::CollectionPolicyError| RequirementsError::Policy(error.to_string());
+        let not_found =
+            |error: lifecycle::CollectionPolicyError| RequirementsError::Policy(error.to_string());
         let policy = info.collection_policy(config, collection).map_err(not_found)?;
         self.endorsement.push(config.application_policy(policy)?);
         if call.no_private_reads {
@@ -98,7 +99,8 @@ impl Requirements {
         }
         // Whose collection it is matters only for how far its data spread, which is not asked here.
         let settings = lifecycle::collection_config(snapshot, config, "", &call.name, collection)?;
-        let members = settings.and_then(|settings| settings.member_orgs_policy).and_then(|policy| policy.payload);
+        let members =
+            settings.and_then(|settings| settings.member_orgs_policy).and_then(|policy| policy.payload);
         let Some(collection_policy_config::Payload::SignaturePolicy(members)) = members else {
             return Err(RequirementsError::Policy(format!("collection {collection} has no members")));
         };

@@ -36,9 +36,7 @@ impl GatewayService {
 
     /// The service for a gRPC server.
     pub fn server(self) -> GatewayServer<Self> {
-        GatewayServer::new(self)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE)
+        GatewayServer::new(self).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
     }
 
     /// Serves one request if there is a place for it, within the time that the client gives.

@@ -75,7 +75,10 @@ impl Context<'_> {
     fn is_member(&self, config: &StaticCollectionConfig) -> Result<bool, String> {
         let members = config.member_orgs_policy.as_ref().and_then(|policy| policy.payload.as_ref());
         let Some(collection_policy_config::Payload::SignaturePolicy(members)) = members else {
-            return Err(format!("error setting up collection {}: Collection config policy is nil", config.name));
+            return Err(format!(
+                "error setting up collection {}: Collection config policy is nil",
+                config.name
+            ));
         };
         let policy = self.transaction.config.signature_policy(members).map_err(|error| error.to_string())?;
         Ok(policy.evaluate_identities(std::slice::from_ref(&self.transaction.creator)).is_ok())

@@ -14,7 +14,8 @@ impl Context<'_> {
         if !collection.is_empty() {
             // Fabric does not page collections, but a page size still limits them.
             self.may_read(&collection)?;
-            let range = self.with(|state| state.private_range(namespace, &collection, &start_key, &end_key))?;
+            let range =
+                self.with(|state| state.private_range(namespace, &collection, &start_key, &end_key))?;
             let results = self.transaction.state.results(namespace, range);
             return self.iterators.open(id, results, paging).map_err(|error| error.to_string());
         }
