@@ -1,4 +1,5 @@
 //! Installing and building: the package store on disk and external builders as real processes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

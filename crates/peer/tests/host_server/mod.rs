@@ -169,6 +169,11 @@ impl Session {
         within(self.outgoing.send(Ok(message))).await.unwrap();
     }
 
+    /// Sends a message again and again, without reading anything, until the peer has ended the stream.
+    pub(crate) async fn send_until_ended(&self, message: ChaincodeMessage) {
+        while within(self.outgoing.send(Ok(message.clone()))).await.is_ok() {}
+    }
+
     pub(crate) async fn fail(&self, status: Status) {
         within(self.outgoing.send(Err(status))).await.unwrap();
     }
