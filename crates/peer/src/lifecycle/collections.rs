@@ -52,9 +52,9 @@ pub fn implicit_collection(msp_id: &str, own_msp_id: &str) -> StaticCollectionCo
 pub fn explicit_collections(
     package: &CollectionConfigPackage,
 ) -> impl Iterator<Item = &StaticCollectionConfig> {
-    package.config.iter().filter_map(|config| match &config.payload {
-        Some(collection_config::Payload::StaticCollectionConfig(collection)) => Some(collection),
-        None => None,
+    package.config.iter().filter_map(|config| {
+        let collection_config::Payload::StaticCollectionConfig(collection) = config.payload.as_ref()?;
+        Some(collection)
     })
 }
 

@@ -244,3 +244,195 @@ from_arguments!(
     CheckCommitReadinessArgs,
     CommitChaincodeDefinitionArgs
 );
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use prost::Message;
+    use selvedge_golden::Corpus;
+    use selvedge_ledger::simulator::SimulationError;
+    use selvedge_proto::lifecycle::{ChaincodeEndorsementInfo, ChaincodeValidationInfo, StateMetadata};
+    use serde_json::Value;
+
+    use super::super::layout::{self, NAMESPACES, SOURCES, Structure};
+    use super::super::state::{Hashes, Reads, Writes, sha256};
+    use super::{Definition, LocalPackage, Parameters, assemble, defined, private_name, read_parameters};
+
+    type Keys = BTreeMap<String, Bytes>;
+
+    impl Reads for Keys {
+        fn get(&mut self, key: &str) -> Result<Option<Bytes>, SimulationError> {
+            Ok(BTreeMap::get(self, key).cloned())
+        }
+    }
+
+    impl Writes for Keys {
+        fn put(&mut self, key: &str, value: Bytes) -> Result<(), SimulationError> {
+            self.insert(key.to_owned(), value);
+            Ok(())
+        }
+
+        fn delete(&mut self, key: &str) -> Result<(), SimulationError> {
+            self.remove(key);
+            Ok(())
+        }
+    }
+
+    impl Hashes for Keys {
+        fn hash(&mut self, key: &str) -> Result<Option<Bytes>, SimulationError> {
+            Ok(BTreeMap::get(self, key).map(|value| sha256(value)))
+        }
+    }
+
+    fn stored(table: &str, name: &str, structure: &impl Structure) -> Keys {
+        let mut keys = Keys::new();
+        layout::store(table, name, structure, &mut keys).unwrap();
+        keys
+    }
+
+    fn recorded(list: &Value) -> Keys {
+        let entries = list.as_array().unwrap().iter().map(|entry| {
+            let value: Bytes = hex::decode(entry["value"].as_str().unwrap()).unwrap().into();
+            assert_eq!(hex::encode(sha256(&value)), entry["sha256"].as_str().unwrap());
+            (entry["key"].as_str().unwrap().to_owned(), value)
+        });
+        entries.collect()
+    }
+
+    fn definition(vector: &Value) -> Definition {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (endorsement, validation) = (&vector["endorsement_info"], &vector["validation_info"]);
+        let parameter = &validation["validationParameter"];
+        let parameter = STANDARD.decode(parameter.as_str().unwrap_or_default()).unwrap().into();
+        let collections = hex::decode(vector["collections"].as_str().unwrap_or_default()).unwrap();
+        assemble(
+            vector["name"].as_str().unwrap(),
+            vector["sequence"].as_i64().unwrap(),
+            ChaincodeEndorsementInfo {
+                version: text(&endorsement["version"]),
+                init_required: endorsement["initRequired"].as_bool().unwrap_or_default(),
+                endorsement_plugin: text(&endorsement["endorsementPlugin"]),
+            },
+            ChaincodeValidationInfo {
+                validation_plugin: text(&validation["validationPlugin"]),
+                validation_parameter: parameter,
+            },
+            Message::decode(collections.as_slice()).unwrap(),
+        )
+    }
+
+    #[test]
+    fn golden_definitions_and_approvals_are_stored_to_the_byte() {
+        let vectors = Corpus::get().json_lines("vectors/lifecycle-state.jsonl");
+        assert!(!vectors.is_empty());
+        for vector in vectors {
+            let definition = definition(&vector);
+            let name = private_name(&definition.name, definition.sequence);
+            let (mut public, mut approval) = (recorded(&vector["public"]), recorded(&vector["approval"]));
+            assert_eq!(stored(NAMESPACES, &definition.name, &definition), public);
+            assert_eq!(stored(NAMESPACES, &name, &Parameters(&definition)), approval);
+            let source = recorded(&vector["source"]);
+            let package_id = layout::text(SOURCES, &name, "PackageID", &mut source.clone()).unwrap();
+            assert_eq!(stored(SOURCES, &name, &LocalPackage(&package_id)), source);
+
+            assert_eq!(defined(&definition.name, &mut public).unwrap().as_ref(), Some(&definition));
+            let read = read_parameters(&definition.name, definition.sequence, &mut approval).unwrap();
+            assert_eq!(read, definition);
+            let different = layout::differences(NAMESPACES, &name, &Parameters(&definition), &mut approval);
+            assert_eq!(different.unwrap(), Vec::<&str>::new());
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let first = Definition {
+            name: "cc".to_owned(),
+            sequence: 1,
+            version: "1".to_owned(),
+            ..Definition::default()
+        };
+        let second = Definition { sequence: 2, init_required: true, ..first.clone() };
+        let mut keys = Recording { keys: stored(NAMESPACES, "cc", &first), written: Vec::new() };
+        layout::store(NAMESPACES, "cc", &second, &mut keys).unwrap();
+        assert_eq!(keys.written, ["namespaces/fields/cc/Sequence", "namespaces/fields/cc/EndorsementInfo"]);
+        assert_eq!(keys.keys, stored(NAMESPACES, "cc", &second));
+    }
+
+    #[test]
+    fn fields_of_another_structure_are_deleted() {
+        let definition = Definition { name: "cc".to_owned(), sequence: 1, ..Definition::default() };
+        let mut keys = stored(NAMESPACES, "cc", &definition);
+        let metadata = StateMetadata { datatype: "Other".to_owned(), fields: vec!["Old".to_owned()] };
+        keys.insert(layout::metadata_key(NAMESPACES, "cc"), metadata.encode_to_vec().into());
+        keys.insert(layout::field_key(NAMESPACES, "cc", "Old"), Bytes::from_static(b"x"));
+        layout::store(NAMESPACES, "cc", &definition, &mut keys).unwrap();
+        assert_eq!(keys, stored(NAMESPACES, "cc", &definition));
+    }
+
+    #[test]
+    fn differences_name_the_fields() {
+        let approved = Definition {
+            name: "cc".to_owned(),
+            sequence: 1,
+            version: "1".to_owned(),
+            ..Definition::default()
+        };
+        let mut keys = stored(NAMESPACES, "cc#1", &Parameters(&approved));
+        let mut check = |other: &Definition| {
+            layout::differences(NAMESPACES, "cc#1", &Parameters(other), &mut keys).unwrap()
+        };
+        assert_eq!(check(&approved), Vec::<&str>::new());
+        assert_eq!(check(&Definition { version: "2".to_owned(), ..approved.clone() }), ["EndorsementInfo"]);
+        assert_eq!(
+            check(&Definition { validation_plugin: "x".to_owned(), ..approved.clone() }),
+            ["ValidationInfo"]
+        );
+        let nothing = layout::differences(NAMESPACES, "cc#1", &Parameters(&approved), &mut Keys::new());
+        assert_eq!(nothing.unwrap(), ["ChaincodeParameters"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_state_is_an_error_at_worst(
+            values in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40), 5),
+            change in proptest::prelude::any::<proptest::sample::Index>(),
+        ) {
+            let definition = Definition { name: "cc".to_owned(), sequence: 1, ..Definition::default() };
+            let mut keys = stored(NAMESPACES, "cc", &definition);
+            // One damaged key at first, so that the others lead to it; then all.
+            let key = keys.keys().nth(change.index(keys.len())).unwrap().clone();
+            keys.insert(key, values[0].clone().into());
+            let _ = defined("cc", &mut keys);
+            let _ = layout::store(NAMESPACES, "cc", &definition, &mut keys.clone());
+            let damaged: Vec<_> = keys.keys().cloned().zip(values).collect();
+            keys.extend(damaged.into_iter().map(|(key, value)| (key, value.into())));
+            let _ = defined("cc", &mut keys);
+        }
+    }
+
+    struct Recording {
+        keys: Keys,
+        written: Vec<String>,
+    }
+
+    impl Reads for Recording {
+        fn get(&mut self, key: &str) -> Result<Option<Bytes>, SimulationError> {
+            Reads::get(&mut self.keys, key)
+        }
+    }
+
+    impl Writes for Recording {
+        fn put(&mut self, key: &str, value: Bytes) -> Result<(), SimulationError> {
+            self.written.push(key.to_owned());
+            self.keys.put(key, value)
+        }
+
+        fn delete(&mut self, key: &str) -> Result<(), SimulationError> {
+            self.keys.delete(key)
+        }
+    }
+}
