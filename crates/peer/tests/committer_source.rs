@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use committer_support::configuration::{configuration, endorsed_by_any};
-use committer_support::{LONG, Network, TestSource, header, until_state, until_told};
+use committer_support::source::TestSource;
+use committer_support::{LONG, Network, header, until_state, until_told};
 use selvedge_ledger::block::validation_codes;
 use selvedge_ledger::storage::{Fault, FaultyStorage, MemoryStorage, Storage};
 use selvedge_peer::JoinError;

@@ -6,7 +6,8 @@ mod committer_support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use committer_support::{CHANNEL, LONG, Network, TestSource, header, until_told};
+use committer_support::source::TestSource;
+use committer_support::{CHANNEL, LONG, Network, header, until_told};
 use prost::Message;
 use selvedge_identity::SigningIdentity;
 use selvedge_ledger::block::validation_codes;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 pub(crate) mod configuration;
-mod source;
+pub(crate) mod source;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,6 @@ use selvedge_proto::etcdraft::Consenter;
 use selvedge_proto::msp::MspConfig;
 use tokio::sync::broadcast::Receiver;
 
-pub(crate) use source::TestSource;
 pub(crate) use transaction::{Draft, definition};
 
 pub(crate) const CHANNEL: &str = "testchannel";
