@@ -3,6 +3,7 @@
 //! The recordings do not say how many blocks a peer had when it answered. Its height never falls, so each answer is
 //! looked for at the heights from that of the answer before it on. Where a read/write set was recorded it must be equal
 //! to the byte, and its versions pin the height.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod lifecycle_support;
 

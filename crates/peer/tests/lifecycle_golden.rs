@@ -1,4 +1,5 @@
 //! The lifecycle against the transactions that a real network recorded.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod lifecycle_support;
 

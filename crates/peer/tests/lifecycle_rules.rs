@@ -1,5 +1,6 @@
 //! What follows from committed definitions: what runs, which collections there are, how writes are judged. And what
 //! strangers may send.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod lifecycle_support;
 
