@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use selvedge_pki::{Authority, AuthoritySpec};
+
 use super::Role;
 use crate::NetworkError;
 
@@ -58,17 +60,35 @@ pub(super) fn tls_names(role: Role) -> (&'static str, &'static str) {
     if role.is_node() { ("server.crt", "server.key") } else { ("client.crt", "client.key") }
 }
 
+/// The authority `<prefix>.<domain>` from its folder `<prefix>` below `folder`, or a new one, which is saved there.
+pub(crate) fn authority(folder: &Path, prefix: &str, domain: &str) -> Result<Authority, NetworkError> {
+    let name = format!("{prefix}.{domain}");
+    let certificate_file = folder.join(prefix).join(certificate_name(&name));
+    let key_file = folder.join(prefix).join("priv_sk");
+    if key_file.exists() {
+        return Ok(Authority::from_pem(&read(&certificate_file)?, &read(&key_file)?)?);
+    }
+    let authority = Authority::new(&AuthoritySpec {
+        common_name: name,
+        organization: Some(domain.to_owned()),
+        ..AuthoritySpec::default()
+    })?;
+    write(&certificate_file, authority.certificate_pem().as_bytes())?;
+    write_secret(&key_file, authority.key_pem().as_str())?;
+    Ok(authority)
+}
+
 pub(super) fn read(path: &Path) -> Result<String, NetworkError> {
     fs::read_to_string(path).map_err(NetworkError::file("read", path))
 }
 
 /// Writes a file that everybody may read, with the folders above it.
-pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), NetworkError> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), NetworkError> {
     put(path, content, 0o644)
 }
 
 /// Writes a file that only its owner may read.
-pub(super) fn write_secret(path: &Path, content: &str) -> Result<(), NetworkError> {
+pub(crate) fn write_secret(path: &Path, content: &str) -> Result<(), NetworkError> {
     put(path, content.as_bytes(), 0o600)
 }
 

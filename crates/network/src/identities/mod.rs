@@ -1,7 +1,7 @@
 //! Who is who in a network: its organisations, their authorities, peers, orderers and users, laid out in the
 //! folders and under the names that Fabric's test network uses, so that sample applications find them.
 
-mod layout;
+pub(crate) mod layout;
 mod member;
 mod organization;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use selvedge_pki::{Authority, AuthoritySpec};
+use selvedge_pki::Authority;
 
 use super::layout::{self, Files};
 use super::member;
@@ -65,8 +65,8 @@ impl Organization {
     /// When a file cannot be read or written, or holds something else than it should.
     pub fn open(root: &Path, spec: OrganizationSpec) -> Result<Self, NetworkError> {
         let folder = root.join(spec.kind.folder()).join(&spec.domain);
-        let issuer = authority(&folder, "ca", &spec.domain)?;
-        let tls_issuer = authority(&folder, "tlsca", &spec.domain)?;
+        let issuer = layout::authority(&folder, "ca", &spec.domain)?;
+        let tls_issuer = layout::authority(&folder, "tlsca", &spec.domain)?;
         let mut organization =
             Self { spec, folder, authority: issuer, tls_authority: tls_issuer, members: BTreeMap::new() };
         organization.files().msp(&organization.folder.join("msp"))?;
@@ -154,21 +154,4 @@ impl Organization {
             tls_authority_pem: self.tls_authority.certificate_pem(),
         }
     }
-}
-
-fn authority(folder: &Path, prefix: &str, domain: &str) -> Result<Authority, NetworkError> {
-    let name = format!("{prefix}.{domain}");
-    let certificate_file = folder.join(prefix).join(layout::certificate_name(&name));
-    let key_file = folder.join(prefix).join("priv_sk");
-    if key_file.exists() {
-        return Ok(Authority::from_pem(&layout::read(&certificate_file)?, &layout::read(&key_file)?)?);
-    }
-    let authority = Authority::new(&AuthoritySpec {
-        common_name: name,
-        organization: Some(domain.to_owned()),
-        ..AuthoritySpec::default()
-    })?;
-    layout::write(&certificate_file, authority.certificate_pem().as_bytes())?;
-    layout::write_secret(&key_file, authority.key_pem().as_str())?;
-    Ok(authority)
 }

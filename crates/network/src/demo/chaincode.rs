@@ -1,0 +1,168 @@
+//! The chaincode's process.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::TcpSocket;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{DemoError, ServerEvent};
+use crate::EdgeServer;
+
+/// How long the process may take to begin to listen, or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Events that wait to be looked at; the process waits then.
+const EVENTS: usize = 64;
+/// How much of the end of the process's standard error is kept.
+const STDERR_BYTES: usize = 4096;
+/// The variables of the sample. Those of the caller's environment must not decide anything here.
+const VARIABLES: [&str; 6] = [
+    "CHAINCODE_SERVER_ADDRESS",
+    "CHAINCODE_ID",
+    "CHAINCODE_TLS_DISABLED",
+    "CHAINCODE_TLS_CERT",
+    "CHAINCODE_TLS_KEY",
+    "CHAINCODE_CLIENT_CA_CERT",
+];
+
+/// A port that nobody else is given while it is held. Connections to it are refused.
+pub(super) struct Reservation {
+    socket: TcpSocket,
+    pub(super) address: SocketAddr,
+}
+
+impl Reservation {
+    pub(super) fn new() -> Result<Self, DemoError> {
+        let reserve = || -> io::Result<Self> {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        reserve().map_err(DemoError::io("reserve a port of", "127.0.0.1"))
+    }
+
+    fn release(self) {
+        drop(self.socket);
+    }
+}
+
+/// The chaincode in a process of its own. Dropping it kills the process.
+pub(super) struct Chaincode {
+    child: Child,
+    events: mpsc::Receiver<ServerEvent>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    pub(super) pid: u32,
+    pub(super) security: String,
+}
+
+impl Chaincode {
+    /// Starts `program` as the sample and waits until it listens.
+    pub(super) async fn start(
+        program: &Path,
+        package_id: &str,
+        place: &EdgeServer,
+        reservation: Reservation,
+    ) -> Result<Self, DemoError> {
+        let mut command = Command::new(program);
+        for variable in VARIABLES {
+            command.env_remove(variable);
+        }
+        command
+            .args(["sample", "asset-transfer-basic", "--json", "--stop-with-stdin"])
+            .env("CHAINCODE_SERVER_ADDRESS", &place.address)
+            .env("CHAINCODE_ID", package_id)
+            .env("CHAINCODE_TLS_CERT", &place.certificate_file)
+            .env("CHAINCODE_TLS_KEY", &place.key_file)
+            .env("CHAINCODE_CLIENT_CA_CERT", &place.client_authority_file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        reservation.release();
+        let mut child = command.spawn().map_err(DemoError::io("start", program))?;
+        let (sender, events) = mpsc::channel(EVENTS);
+        let stderr = Arc::default();
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(read_events(stdout, sender));
+        }
+        if let Some(pipe) = child.stderr.take() {
+            tokio::spawn(read_stderr(pipe, Arc::clone(&stderr)));
+        }
+        let pid = child.id().unwrap_or_default();
+        let mut chaincode = Self { child, events, stderr, pid, security: String::new() };
+        match timeout(PATIENCE, chaincode.events.recv()).await {
+            Ok(Some(ServerEvent::Listening { security, .. })) => {
+                chaincode.security = security;
+                Ok(chaincode)
+            }
+            Ok(Some(other)) => Err(DemoError::unexpected("the chaincode to listen", format!("{other:?}"))),
+            Ok(None) => {
+                let status = chaincode.ended().await?;
+                Err(chaincode.failed(format!("ended before it listened ({status})")))
+            }
+            Err(_) => Err(chaincode.failed(format!("did not listen within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    /// The next thing that the process tells.
+    pub(super) async fn event(&mut self) -> Option<ServerEvent> {
+        self.events.recv().await
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub(super) async fn stop(mut self) -> Result<(), DemoError> {
+        drop(self.child.stdin.take());
+        let status = self.ended().await?;
+        if status.success() { Ok(()) } else { Err(self.failed(format!("ended badly ({status})"))) }
+    }
+
+    async fn ended(&mut self) -> Result<ExitStatus, DemoError> {
+        // Nobody may stop reading what it tells, or it could not end.
+        let waiting = async {
+            loop {
+                tokio::select! {
+                    status = self.child.wait() => return status,
+                    Some(_) = self.events.recv() => {}
+                }
+            }
+        };
+        match timeout(PATIENCE, waiting).await {
+            Ok(status) => status.map_err(DemoError::io("wait for", "the chaincode's process")),
+            Err(_) => Err(self.failed(format!("did not end within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn failed(&self, happened: String) -> DemoError {
+        let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        DemoError::Process { happened, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+    }
+}
+
+async fn read_events(stdout: ChildStdout, events: mpsc::Sender<ServerEvent>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // What is not an event is no business of the demonstration's.
+        let Ok(event) = serde_json::from_str(&line) else { continue };
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_stderr(mut stderr: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        let surplus = kept.len().saturating_sub(STDERR_BYTES);
+        kept.drain(..surplus);
+    }
+}

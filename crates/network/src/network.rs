@@ -1,0 +1,256 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use selvedge_client::{Gateway, Lifecycle};
+use selvedge_identity::SigningIdentity;
+use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
+use selvedge_orderer::{BroadcastService, Orderer, OrdererConfig};
+use selvedge_peer::endorser::Endorser;
+use selvedge_peer::services::{ServiceLimits, Services};
+use selvedge_proto::common::Block;
+use selvedge_tls::{ClientTls, DialOptions, Identity, Limits, Listener, ServerSecurity, ServerTls};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::genesis::{self, Places};
+use crate::identities::{Kind, Member, Organization, OrganizationSpec, Role};
+use crate::peer::{NetworkPeer, PeerSetup};
+use crate::{Edge, Keeping, NetworkConfig, NetworkError, broadcaster};
+
+/// How many envelopes of a channel may wait at the orderer before whoever sends one waits too.
+const ORDERER_QUEUE: usize = 4096;
+
+/// A running network.
+pub struct Network {
+    config: NetworkConfig,
+    organizations: Vec<Organization>,
+    orderers: Organization,
+    orderer: Arc<Orderer>,
+    orderer_address: SocketAddr,
+    peers: Vec<NetworkPeer>,
+    edge: Edge,
+    stopping: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl Network {
+    /// Starts the network, with the identities and ledgers of its folder where it was started before.
+    ///
+    /// # Errors
+    /// When a file cannot be used, a port is taken, or a ledger belongs to another network.
+    pub async fn start(config: NetworkConfig) -> Result<Self, NetworkError> {
+        let (organizations, orderers, edge) = identities(&config).await?;
+        let storage: Arc<dyn Storage> = match config.keeping {
+            Keeping::Disk => Arc::new(DiskStorage),
+            Keeping::Memory => Arc::new(MemoryStorage::new()),
+        };
+        let stopping = CancellationToken::new();
+        let mut servers = Vec::new();
+
+        let node = orderers.members(Role::Orderer).next().ok_or(NetworkError::NoPeers)?;
+        let listener = listen(node, config.ports.orderer()).await?;
+        let orderer_address = listener.local_addr();
+        let orderer = Arc::new(Orderer::new(OrdererConfig {
+            identity: Arc::new(node.signing_identity()?),
+            storage: Arc::clone(&storage),
+            folder: config.folder.join("ledgers").join(node.name()),
+            log: Default::default(),
+            cutting: config.cutting,
+            queue: ORDERER_QUEUE,
+        }));
+        let services =
+            Services::new(ServiceLimits::default()).with(BroadcastService::server(Arc::clone(&orderer)));
+        servers.push(serve(node.name(), services, listener, &stopping));
+
+        let places = Places {
+            orderers: &orderers,
+            orderer_port: orderer_address.port(),
+            organizations: &organizations,
+        };
+        let blocks = config
+            .channels
+            .iter()
+            .map(|channel| genesis::open(&config.folder, channel, &places))
+            .collect::<Result<Vec<Block>, NetworkError>>()?;
+
+        let mut setups = Vec::new();
+        for (number, organization) in organizations.iter().enumerate() {
+            for (sibling, member) in organization.members(Role::Peer).enumerate() {
+                let listener = listen(member, config.ports.peer(number, sibling)).await?;
+                let setup =
+                    PeerSetup::new(member, organization, listener, &config.folder, Arc::clone(&storage))?;
+                setups.push(setup);
+            }
+        }
+        for block in &blocks {
+            let source = Arc::new(orderer.join(block)?);
+            for setup in &setups {
+                setup.peer.join(block.clone(), Arc::clone(&source) as _).await?;
+            }
+        }
+        let endorsers: Vec<Arc<dyn Endorser>> =
+            setups.iter().map(|setup| Arc::new(setup.endorser.clone()) as _).collect();
+        let broadcaster = broadcaster::of(&orderer, node, orderer_address);
+        let mut peers = Vec::new();
+        for setup in setups {
+            let (peer, services, listener) = setup.finish(&endorsers, &broadcaster);
+            servers.push(serve(peer.name(), services, listener, &stopping));
+            peers.push(peer);
+        }
+        Ok(Self { config, organizations, orderers, orderer, orderer_address, peers, edge, stopping, servers })
+    }
+
+    /// The network's folder.
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// The channels, which all organisations have joined.
+    pub fn channels(&self) -> &[String] {
+        &self.config.channels
+    }
+
+    /// The organisations with peers.
+    pub fn organizations(&self) -> &[Organization] {
+        &self.organizations
+    }
+
+    /// The organisation that orders.
+    pub fn orderer_organization(&self) -> &Organization {
+        &self.orderers
+    }
+
+    /// Where the orderer listens.
+    pub fn orderer_address(&self) -> SocketAddr {
+        self.orderer_address
+    }
+
+    /// The peers, by organisation.
+    pub fn peers(&self) -> &[NetworkPeer] {
+        &self.peers
+    }
+
+    /// Where chaincode servers get their certificates.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// A peer's gateway over TLS, used in the name of a member.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or the member's identity cannot be used.
+    pub async fn gateway(&self, peer: &NetworkPeer, member: &Member) -> Result<Gateway, NetworkError> {
+        let identity: Arc<SigningIdentity> = Arc::new(member.signing_identity()?);
+        Ok(Gateway::new(self.connect(peer).await?, identity))
+    }
+
+    /// A peer's lifecycle over TLS, used in the name of a member, who must be an administrator for most of it.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or the member's identity cannot be used.
+    pub async fn lifecycle(&self, peer: &NetworkPeer, member: &Member) -> Result<Lifecycle, NetworkError> {
+        let channel = self.connect(peer).await?;
+        let identity: Arc<SigningIdentity> = Arc::new(member.signing_identity()?);
+        Ok(Lifecycle::new(channel.clone(), Gateway::new(channel, identity)))
+    }
+
+    /// The administrator of a peer's organisation.
+    ///
+    /// # Errors
+    /// When the peer is not of this network.
+    pub fn admin_of(&self, peer: &NetworkPeer) -> Result<&Member, NetworkError> {
+        self.organizations
+            .iter()
+            .find(|organization| organization.msp_id() == peer.msp_id())
+            .ok_or_else(|| NetworkError::UnknownMember { name: peer.name().to_owned() })?
+            .admin()
+    }
+
+    /// Waits until every peer has committed a block, so that what they endorse next agrees.
+    ///
+    /// # Errors
+    /// When a peer has not joined the channel, or has stopped.
+    pub async fn wait_for_block(&self, channel: &str, number: u64) -> Result<(), NetworkError> {
+        for peer in &self.peers {
+            let unknown =
+                || NetworkError::NotJoined { peer: peer.name().to_owned(), channel: channel.to_owned() };
+            let mut height = peer.channel(channel).ok_or_else(unknown)?.ledger().subscribe();
+            height.wait_for(|height| *height > number).await.map_err(|_| unknown())?;
+        }
+        Ok(())
+    }
+
+    /// Ends all servers, orders what is in line, and closes the ledgers.
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        for server in self.servers {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "a server ended badly");
+            }
+        }
+        self.orderer.stop().await;
+        for peer in self.peers {
+            peer.shutdown().await;
+        }
+    }
+
+    async fn connect(&self, peer: &NetworkPeer) -> Result<tonic::transport::Channel, NetworkError> {
+        let tls = ClientTls::builder(peer.tls_roots_pem())
+            .server_name(peer.name())
+            .build()
+            .map_err(NetworkError::tls(peer.name()))?;
+        let target = peer.address().to_string().parse().map_err(NetworkError::tls(peer.name()))?;
+        selvedge_tls::channel(&target, &tls.into(), &DialOptions::default())
+            .await
+            .map_err(NetworkError::tls(peer.name()))
+    }
+}
+
+/// Makes or loads everybody's certificates, which takes a while and reads files.
+async fn identities(config: &NetworkConfig) -> Result<(Vec<Organization>, Organization, Edge), NetworkError> {
+    let folder = config.folder.clone();
+    let specs: Vec<OrganizationSpec> = config.organizations.iter().map(|config| config.spec()).collect();
+    let made = tokio::task::spawn_blocking(move || {
+        let organizations = specs
+            .into_iter()
+            .map(|spec| Organization::open(&folder, spec))
+            .collect::<Result<Vec<_>, NetworkError>>()?;
+        let orderers = OrganizationSpec {
+            kind: Kind::Orderers,
+            domain: "example.com".to_owned(),
+            msp_id: "OrdererMSP".to_owned(),
+            nodes: vec!["orderer".to_owned()],
+            users: Vec::new(),
+        };
+        let orderers = Organization::open(&folder, orderers)?;
+        let edge = Edge::open(&folder, &organizations)?;
+        Ok((organizations, orderers, edge))
+    });
+    made.await.unwrap_or(Err(NetworkError::BrokenOff))
+}
+
+/// Opens the port of a peer or orderer. Clients show no certificate, as in Fabric's test network; what they send is
+/// signed.
+async fn listen(member: &Member, port: u16) -> Result<Listener, NetworkError> {
+    let identity = Identity::from_pem(&member.tls().certificate_pem, member.tls().key_pem.as_str())
+        .map_err(NetworkError::tls(member.name()))?;
+    let tls = ServerTls::builder(identity)
+        .without_client_certificates()
+        .map_err(NetworkError::tls(member.name()))?;
+    // Development identities serve nobody but this machine.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Listener::bind(address, ServerSecurity::Tls(tls), Limits::default())
+        .await
+        .map_err(NetworkError::tls(member.name()))
+}
+
+fn serve(name: &str, services: Services, listener: Listener, stopping: &CancellationToken) -> JoinHandle<()> {
+    let name = name.to_owned();
+    let stopped = stopping.clone().cancelled_owned();
+    tokio::spawn(async move {
+        if let Err(error) = services.serve(listener, stopped).await {
+            tracing::error!(name, %error, "a server has failed");
+        }
+    })
+}
