@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use selvedge_identity::channel::is_config_block;
 use selvedge_identity::{ChannelConfig, VerificationCache};
 use selvedge_ledger::storage::Storage;
 use selvedge_ledger::transient::TransientStore;
@@ -40,7 +41,7 @@ pub struct Channel {
 
 impl Channel {
     /// Opens the channel whose ledger is at `config`, or begins it with its genesis block. It takes in no blocks
-    /// until a committer runs (`Peer::join` starts one). May block on the disk.
+    /// until a committer runs ([`Peer::join`](crate::node::Peer::join) starts one). May block on the disk.
     ///
     /// `signatures` remembers good signatures; all channels and services of a peer share one.
     ///
@@ -119,19 +120,18 @@ impl Channel {
     }
 }
 
-/// The block with the configuration in force: the last one whose configuration was found valid.
+/// The block with the configuration in force: the last one whose configuration was found valid. Blocks say where the
+/// orderers' last configuration is, which peers may have found invalid.
 fn last_config(ledger: &Ledger) -> Result<Block, ChannelError> {
-    let read = |number| ledger.block(number)?.ok_or(ChannelError::NoConfiguration { block: number });
     let mut number = ledger.height().saturating_sub(1);
     loop {
-        let of =
-            block::last_config_of(&read(number)?).ok_or(ChannelError::NoConfiguration { block: number })?;
-        let found = read(of)?;
+        let lost = || ChannelError::NoConfiguration { block: number };
+        let found = ledger.block(number)?.ok_or_else(lost)?;
         let verdict = block::validation_codes(&found).first().copied();
-        if verdict == Some(TxValidationCode::Valid) {
+        if is_config_block(&found) && verdict == Some(TxValidationCode::Valid) {
             return Ok(found);
         }
-        // Orderers count a configuration that peers found invalid; the one before it stays in force.
-        number = of.min(number).checked_sub(1).ok_or(ChannelError::NoConfiguration { block: of })?;
+        let said = block::last_config_of(&found).filter(|said| *said < number);
+        number = said.or_else(|| number.checked_sub(1)).ok_or_else(lost)?;
     }
 }

@@ -1,4 +1,10 @@
 //! The peer: chaincode host, lifecycle, endorser, gateway, committer and deliver services.
+//!
+//! A proposal's way: [`endorser`] verifies and simulates it, with [`lifecycle`] to say what a chaincode's name runs and
+//! [`host`] to run it. A block's way: the committer takes it from a source, [`validator`] judges it, the channel's
+//! ledger takes it in, and [`notifier`] tells those who wait.
+//!
+//! [`node::Peer`] holds the [`channel::Channel`]s that a peer has joined, and [`services::Services`] serves it.
 
 pub mod channel;
 mod committer;

@@ -99,7 +99,7 @@ impl CommitNotifier {
     }
 
     /// Tells of a block that the ledger has taken in.
-    pub fn committed(&self, committed: Committed) {
+    pub(crate) fn committed(&self, committed: Committed) {
         let block = committed.number();
         let mut waiters = self.shared.waiters.lock();
         if waiters.count > 0 {
@@ -118,13 +118,13 @@ impl CommitNotifier {
     }
 
     /// Ends all waits, and those to come, since no block will be committed any more.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut waiters = self.shared.waiters.lock();
         *waiters = Waiters { stopped: true, ..Waiters::default() };
     }
 
     /// Lets calls wait again.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.shared.waiters.lock().stopped = false;
     }
 

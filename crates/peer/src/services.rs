@@ -28,7 +28,7 @@ pub struct ServiceLimits {
     pub keepalive_timeout: Duration,
     /// Calls that were reset by their caller and are still being cleaned up, per connection. Default 64.
     pub pending_resets: usize,
-    /// How long calls may go on when the services are told to stop. Default 5 s.
+    /// How long to wait for calls to end when the services are told to stop. Default 5 s.
     pub drain: Duration,
 }
 
@@ -79,7 +79,8 @@ impl Services {
         self
     }
 
-    /// Serves until `shutdown` completes, and then lets calls end for [`ServiceLimits::drain`].
+    /// Serves until `shutdown` completes, and then waits for calls to end, for [`ServiceLimits::drain`] at most. No
+    /// connection is accepted from then on; what still goes on ends with the caller or with the runtime.
     ///
     /// # Errors
     /// When the connections cannot be served.

@@ -16,11 +16,16 @@ pub(super) fn commit(channel: &Channel, msp_id: &str, prepared: Prepared) -> Res
     let snapshot = ledger.snapshot();
     let judged = examined.judge(&snapshot).map_err(of_judging)?;
     let members = private::Members::new(&*snapshot, examined.config(), msp_id);
-    let private = private::gather(members, channel.transient(), &examined, &judged.codes).map_err(of_ledger)?;
+    let private =
+        private::gather(members, channel.transient(), &examined, &judged.codes).map_err(of_ledger)?;
     let validated = ledger.validate(block, judged.codes, private).map_err(of_ledger)?;
     let committed = ledger.commit(validated).map_err(of_ledger)?;
     if let Some(config) = judged.config {
-        tracing::info!(channel = channel.id(), sequence = config.sequence(), "a new configuration is in force");
+        tracing::info!(
+            channel = channel.id(),
+            sequence = config.sequence(),
+            "a new configuration is in force"
+        );
         channel.set_config(config);
     }
     channel.notifier().committed(committed);

@@ -6,7 +6,7 @@
 //!
 //! One task reads blocks, checks that each is the next one and signed by the ordering service, and examines its
 //! transactions. Another thread judges and commits, one block at a time, so that the disk never holds up a task. The
-//! first is at most two blocks ahead; after a block with a configuration it waits until that is in force.
+//! first is a few blocks ahead at most; after a block with a configuration it waits until that is in force.
 //!
 //! A block that is not acceptable is the source's fault: the committer says so and asks again, ever less often. A
 //! failure of this peer's own, such as a full disk, ends the channel's commits for good
@@ -17,13 +17,14 @@ mod error;
 mod prepare;
 mod private;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use selvedge_ledger::source::BlockSource;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -81,16 +82,16 @@ async fn run(
         move || commit_all(&channel, &msp_id, receiver, &settled_sender)
     });
     let reader = Reader { channel: &channel, source: &*source, sender, settled };
-    tokio::select! {
-        () = stopping.cancelled() => {}
-        () = reader.run() => {}
-        () = flush_now_and_then(&channel) => {}
-    }
+    let read = tokio::select! {
+        () = stopping.cancelled() => Ok(()),
+        read = reader.run() => read,
+        never = flush_now_and_then(&channel) => match never {},
+    };
     // The reader is gone, so the committing thread ends with what it has.
-    let state = match committing.await {
-        Ok(Ok(())) => ChannelState::Stopped,
-        Ok(Err(error)) => ChannelState::Failed(chain(&error).into()),
-        Err(error) => ChannelState::Failed(chain(&error).into()),
+    let state = match (committing.await, read) {
+        (Ok(Ok(())), Ok(())) => ChannelState::Stopped,
+        (Ok(Err(error)), _) => ChannelState::Failed(chain(&error).into()),
+        (Err(broken), _) | (_, Err(broken)) => ChannelState::Failed(chain(&broken).into()),
     };
     if let ChannelState::Failed(reason) = &state {
         tracing::error!(channel = channel.id(), %reason, "the channel takes in no more blocks");
@@ -120,18 +121,33 @@ struct Reader<'a> {
     settled: watch::Receiver<u64>,
 }
 
+/// Why a reader stopped reading.
+enum Stop {
+    /// The source failed.
+    Source(String),
+    /// Nobody takes prepared blocks any more.
+    Unheard,
+    /// Preparing a block broke off, which is a defect of the peer.
+    Broken(JoinError),
+}
+
 impl Reader<'_> {
-    /// Ends when nobody takes prepared blocks any more.
-    async fn run(mut self) {
+    /// Ends when nobody takes prepared blocks any more, or with a defect.
+    async fn run(mut self) -> Result<(), JoinError> {
         let mut position = Position::of(self.channel.ledger());
         let mut pause = PAUSES.0;
         loop {
             let before = position.next;
-            let reason = tokio::select! {
-                () = self.sender.closed() => return,
-                read = read(self.channel, self.source, &self.sender, &mut self.settled, &mut position) => read,
+            let unheard = self.sender.clone();
+            let stop = tokio::select! {
+                () = unheard.closed() => Stop::Unheard,
+                stop = self.read(&mut position) => stop,
             };
-            let Some(reason) = reason else { return };
+            let reason = match stop {
+                Stop::Source(reason) => reason,
+                Stop::Unheard => return Ok(()),
+                Stop::Broken(error) => return Err(error),
+            };
             if position.next > before {
                 pause = PAUSES.0;
             }
@@ -140,51 +156,47 @@ impl Reader<'_> {
                 "the source of blocks gives no more"
             );
             tokio::select! {
-                () = self.sender.closed() => return,
+                () = self.sender.closed() => return Ok(()),
                 () = sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSES.1);
         }
     }
-}
 
-/// Reads until the source fails, and says why. `None` when nobody takes prepared blocks any more.
-async fn read(
-    channel: &Arc<Channel>,
-    source: &dyn BlockSource,
-    sender: &mpsc::Sender<Prepared>,
-    settled: &mut watch::Receiver<u64>,
-    position: &mut Position,
-) -> Option<String> {
-    let mut blocks = source.blocks(position.next);
-    while let Some(block) = blocks.next().await {
-        let block = match block {
-            Ok(block) => block,
-            Err(error) => return Some(chain(&error)),
-        };
-        let prepared = spawn_blocking({
-            let (channel, position) = (Arc::clone(channel), position.clone());
-            move || Prepared::new(&channel, &position, block)
-        });
-        let prepared = match prepared.await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(error)) => return Some(chain(&error)),
-            Err(error) => return Some(chain(&error)),
-        };
-        *position = prepared.position_after();
-        let is_configuration = prepared.is_configuration();
-        sender.send(prepared).await.ok()?;
-        if is_configuration {
+    /// Reads until something stops it; `position` is then that of the first block that is lacking.
+    async fn read(&mut self, position: &mut Position) -> Stop {
+        let mut blocks = self.source.blocks(position.next);
+        while let Some(block) = blocks.next().await {
+            let block = match block {
+                Ok(block) => block,
+                Err(error) => return Stop::Source(chain(&error)),
+            };
+            let prepared = spawn_blocking({
+                let (channel, position) = (Arc::clone(self.channel), position.clone());
+                move || Prepared::new(&channel, &position, block)
+            });
+            let prepared = match prepared.await {
+                Ok(Ok(prepared)) => prepared,
+                Ok(Err(error)) => return Stop::Source(chain(&error)),
+                Err(error) => return Stop::Broken(error),
+            };
+            *position = prepared.position_after();
+            let is_configuration = prepared.is_configuration();
+            if self.sender.send(prepared).await.is_err() {
+                return Stop::Unheard;
+            }
             // The next block is checked by the configuration of this one.
             let next = position.next;
-            settled.wait_for(|height| *height >= next).await.ok()?;
+            if is_configuration && self.settled.wait_for(|height| *height >= next).await.is_err() {
+                return Stop::Unheard;
+            }
         }
+        Stop::Source("it ended".to_owned())
     }
-    Some("it ended".to_owned())
 }
 
 /// Makes the state safe from time to time, for ever.
-async fn flush_now_and_then(channel: &Arc<Channel>) {
+async fn flush_now_and_then(channel: &Arc<Channel>) -> Infallible {
     let mut ticks = interval(FLUSH_EVERY);
     loop {
         ticks.tick().await;
