@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use prost::Message;
 use selvedge_identity::channel::ConsensusState;
-use selvedge_identity::{ChannelConfig, SignedData};
+use selvedge_identity::{Certificate, ChannelConfig, SignedData};
 use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload, Status};
+use selvedge_proto::msp::SerializedIdentity;
 
 /// Why an envelope is not ordered, as it is told to whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +44,12 @@ pub(crate) fn channel_header(envelope: &Envelope) -> Result<ChannelHeader, Refus
     ChannelHeader::decode(header.channel_header).map_err(|_| refuse("ChannelHeader"))
 }
 
-/// Whether the channel takes the envelope. `size` is that of the marshalled envelope, in bytes.
+/// What counts for an envelope's size, in bytes, as Fabric measures it.
+pub(crate) fn size_of(envelope: &Envelope) -> usize {
+    envelope.payload.len() + envelope.signature.len()
+}
+
+/// Whether the channel takes an envelope of at most `limit` bytes.
 ///
 /// # Errors
 /// With the answer that Fabric gives.
@@ -51,7 +57,7 @@ pub(crate) fn admit(
     config: &ChannelConfig,
     header: &ChannelHeader,
     envelope: &Envelope,
-    size: usize,
+    limit: u32,
     now: SystemTime,
 ) -> Result<(), Refusal> {
     match HeaderType::try_from(header.r#type) {
@@ -67,18 +73,20 @@ pub(crate) fn admit(
         }
         _ => {}
     }
-    if config.consensus().state == ConsensusState::Maintenance {
+    if is_in_maintenance(config) {
         let info = "normal transactions are rejected: maintenance mode";
         return Err(Refusal::new(Status::ServiceUnavailable, info));
     }
-    let limit = config.batch().absolute_max_bytes;
+    let size = size_of(envelope);
     if size > limit as usize {
         let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
         return Err(Refusal::bad_request(info));
     }
-    let signed = SignedData::from_envelope(envelope)
-        .map_err(|error| Refusal::bad_request(format!("could not convert message to signedData: {error}")))?;
-    if is_expired(config, &signed, now) {
+    let signed = SignedData::from_envelope(envelope).map_err(|_| {
+        let reason = "GetSignatureHeaderFromBytes failed, err proto: cannot parse invalid wire-format data";
+        Refusal::bad_request(format!("could not convert message to signedData: {reason}"))
+    })?;
+    if expiry(&signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
         return Err(Refusal::bad_request("broadcast client identity expired"));
     }
     authorize(config, "/Channel/Writers", signed)
@@ -95,10 +103,27 @@ pub(crate) fn authorize(config: &ChannelConfig, policy: &str, signed: SignedData
         .map_err(|error| Refusal::new(Status::Forbidden, format!("{error}: permission denied")))
 }
 
-/// Whether the certificate of whoever signed has expired. An identity that cannot be read has no expiry; the policy
-/// refuses it.
-pub(crate) fn is_expired(config: &ChannelConfig, signed: &SignedData, now: SystemTime) -> bool {
-    let Ok(identity) = config.msps().deserialize(&signed.identity) else { return false };
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    identity.expires_at() < i64::try_from(now).unwrap_or(i64::MAX)
+/// Whether the channel is being moved to another consensus and takes no transactions meanwhile.
+pub(crate) fn is_in_maintenance(config: &ChannelConfig) -> bool {
+    config.consensus().state == ConsensusState::Maintenance
+}
+
+/// The end of a certificate, in seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expiry(i64);
+
+impl Expiry {
+    /// Whether the moment of the end has come.
+    pub(crate) fn is_over(self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.0 <= i64::try_from(now).unwrap_or(i64::MAX)
+    }
+}
+
+/// When the certificate in a serialized identity expires, whoever issued it. An identity that cannot be read has no
+/// expiry; the policy refuses it.
+pub(crate) fn expiry(identity: &[u8]) -> Option<Expiry> {
+    let identity = SerializedIdentity::decode(identity).ok()?;
+    let certificate = Certificate::from_pem(&identity.id_bytes).ok()?;
+    Some(Expiry(certificate.not_after()))
 }

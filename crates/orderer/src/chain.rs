@@ -1,26 +1,25 @@
 //! One channel's chain: envelopes in order, cut into signed blocks, and written to the log.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
-use prost::Message;
 use selvedge_identity::SigningIdentity;
-use selvedge_ledger::block;
 use selvedge_ledger::log::{BlockLog, PrivateWrites};
-use selvedge_ledger::source::{BlockSource, SourceError};
-use selvedge_proto::common::{
-    Block, BlockHeader, BlockMetadataIndex, LastConfig, Metadata, MetadataSignature, OrdererBlockMetadata,
-    SignatureHeader,
-};
-use tokio::sync::{mpsc, watch};
+use selvedge_ledger::storage::Lock;
+use selvedge_proto::common::BlockHeader;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::OrdererError;
 use crate::cutter::{BatchLimits, Cutter};
+use crate::source::{ChainSource, End, Progress};
+use crate::{OrdererError, seal};
+
+/// What all envelopes in line may hold together, in bytes. A single larger one waits until it is alone.
+const LINE_BYTES: u32 = 128 << 20;
 
 /// When a block that is not full is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +32,13 @@ pub enum Cutting {
     Interval(Duration),
 }
 
-/// A running chain.
+/// An envelope that passed the checks.
 #[derive(Debug)]
-pub(crate) struct Chain {
-    log: Arc<BlockLog>,
-    height: watch::Receiver<u64>,
-    queue: mpsc::Sender<Bytes>,
-    stopping: CancellationToken,
-    task: Mutex<Option<JoinHandle<()>>>,
+pub(crate) struct Admitted {
+    /// The marshalled envelope.
+    pub(crate) bytes: Bytes,
+    /// What counts for the limits of a block, in bytes: payload and signature.
+    pub(crate) size: usize,
 }
 
 /// How a chain cuts and signs.
@@ -50,6 +48,25 @@ pub(crate) struct ChainSettings {
     pub(crate) cutting: Cutting,
     /// How many envelopes may wait before whoever sends one waits too.
     pub(crate) queue: usize,
+    /// Guards the log's folder until the chain has ended.
+    pub(crate) lock: Box<dyn Lock>,
+}
+
+/// A running chain.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    source: ChainSource,
+    line: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    stopping: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An envelope in line, with the room it takes there.
+#[derive(Debug)]
+struct Waiting {
+    envelope: Admitted,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Chain {
@@ -57,34 +74,45 @@ impl Chain {
     pub(crate) fn start(log: BlockLog, settings: ChainSettings) -> Result<Self, OrdererError> {
         let height = log.height();
         let last = log.block(height.saturating_sub(1))?.ok_or(OrdererError::EmptyLog)?;
+        let last_config = seal::last_config(&last);
         let log = Arc::new(log);
-        let (height_sender, height) = watch::channel(height);
-        let (queue, envelopes) = mpsc::channel(settings.queue);
-        let writer = Writer {
-            log: Arc::clone(&log),
-            height: height_sender,
-            last_config: block::last_config_of(&last).unwrap_or(0),
-            previous: last.header.ok_or(OrdererError::EmptyLog)?,
-            identity: settings.identity,
-        };
+        let (progress, reader) = watch::channel(Progress { height, end: None });
+        let (line, envelopes) = mpsc::channel(settings.queue.max(1));
+        let room = Arc::new(Semaphore::new(LINE_BYTES as usize));
         let stopping = CancellationToken::new();
-        let closing = stopping.clone();
-        let cutter = Cutter::new(settings.limits);
-        let task = tokio::spawn(run(writer, envelopes, cutter, settings.cutting, closing));
-        Ok(Self { log, height, queue, stopping, task: Mutex::new(Some(task)) })
+        let worker = Worker {
+            writer: Some(Writer {
+                log: Arc::clone(&log),
+                last_config,
+                previous: last.header.ok_or(OrdererError::EmptyLog)?,
+                identity: settings.identity,
+            }),
+            progress,
+            envelopes,
+            room: Arc::clone(&room),
+            cutter: Cutter::new(settings.limits),
+            cutting: settings.cutting,
+            deadline: None,
+            stopping: stopping.clone(),
+        };
+        let task = tokio::spawn(worker.run(settings.lock));
+        let source = ChainSource::new(log, reader);
+        Ok(Self { source, line, room, stopping, task: Mutex::new(Some(task)) })
     }
 
-    /// Puts an envelope in line. It will be in a block unless the process dies before.
+    /// Puts an envelope in line. It will be in a block unless the process dies or the log fails before.
     ///
     /// # Errors
     /// When the chain has stopped because its log could not be written, or is being shut down.
-    pub(crate) async fn order(&self, envelope: Bytes) -> Result<(), OrdererError> {
-        self.queue.send(envelope).await.map_err(|_| OrdererError::Stopped)
+    pub(crate) async fn order(&self, envelope: Admitted) -> Result<(), OrdererError> {
+        let size = u32::try_from(envelope.bytes.len()).unwrap_or(u32::MAX).min(LINE_BYTES);
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| self.ended())?;
+        self.line.send(Waiting { envelope, _room: room }).await.map_err(|_| self.ended())
     }
 
     /// The blocks from `from` on, waiting for those that do not exist yet.
     pub(crate) fn source(&self) -> ChainSource {
-        ChainSource { log: Arc::clone(&self.log), height: self.height.clone() }
+        self.source.clone()
     }
 
     /// Orders what is in line and stops.
@@ -95,178 +123,139 @@ impl Chain {
             tracing::error!(%error, "the chain's task ended badly");
         }
     }
+
+    fn ended(&self) -> OrdererError {
+        self.source.failure().map_or(OrdererError::Stopped, OrdererError::Halted)
+    }
 }
 
-/// Gives the blocks of a chain of this process.
-#[derive(Clone, Debug)]
-pub struct ChainSource {
-    log: Arc<BlockLog>,
-    height: watch::Receiver<u64>,
+/// What a waiting chain is woken by.
+enum Wake {
+    Envelope(Admitted),
+    /// What is pending becomes a block now.
+    Due,
+    /// Nothing more will come.
+    Closed,
 }
 
-impl ChainSource {
-    /// How many blocks there are.
-    pub fn height(&self) -> u64 {
-        *self.height.borrow()
+/// The chain's task.
+struct Worker {
+    /// Always there but while a block is being written, and after that failed.
+    writer: Option<Writer>,
+    progress: watch::Sender<Progress>,
+    envelopes: mpsc::Receiver<Waiting>,
+    room: Arc<Semaphore>,
+    cutter: Cutter,
+    cutting: Cutting,
+    /// When the pending envelopes become a block under [`Cutting::Interval`]; none if nothing is pending.
+    deadline: Option<Instant>,
+    stopping: CancellationToken,
+}
+
+impl Worker {
+    /// Cuts and writes until nothing more can come or a block cannot be written, and tells how it ended.
+    async fn run(mut self, lock: Box<dyn Lock>) {
+        let end = match self.order_all().await {
+            Ok(()) => End::Stopped,
+            Err(error) => {
+                let reason = chain_of(&error);
+                tracing::error!(reason, "the orderer cannot write its log and stops ordering");
+                End::Failed(reason.into())
+            }
+        };
+        drop(lock);
+        // First the reason, so that whoever is turned away finds it.
+        self.progress.send_modify(|progress| progress.end = Some(end));
+        self.room.close();
     }
 
-    /// One block, if it exists.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn block(&self, number: u64) -> Result<Option<Block>, SourceError> {
-        let log = Arc::clone(&self.log);
-        let read = tokio::task::spawn_blocking(move || log.block(number)).await;
-        let unavailable = |source| SourceError::Unavailable {
-            reason: "the orderer's log cannot be read".to_owned(),
-            source: Some(source),
-        };
-        match read {
-            Ok(Ok(block)) => Ok(block),
-            Ok(Err(error)) => Err(unavailable(error.into())),
-            Err(error) => Err(unavailable(error.into())),
+    async fn order_all(&mut self) -> Result<(), OrdererError> {
+        loop {
+            match self.next().await {
+                Wake::Envelope(envelope) => {
+                    for batch in self.cutter.order(envelope.bytes, envelope.size) {
+                        self.write(batch).await?;
+                    }
+                }
+                Wake::Due => self.flush().await?,
+                Wake::Closed => return self.flush().await,
+            }
+            self.deadline = match self.cutting {
+                Cutting::Interval(interval) if self.cutter.pending() > 0 => {
+                    // As in Fabric, a timer that runs goes on when a full block was cut meanwhile.
+                    Some(self.deadline.unwrap_or_else(|| Instant::now() + interval))
+                }
+                Cutting::Interval(_) | Cutting::Adaptive => None,
+            };
         }
     }
 
-    /// Waits until the block exists. `false` when the chain stops before.
-    pub async fn wait_for(&mut self, number: u64) -> bool {
-        self.height.wait_for(|height| *height > number).await.is_ok()
-    }
-}
-
-impl BlockSource for ChainSource {
-    fn blocks(&self, from: u64) -> BoxStream<'static, Result<Block, SourceError>> {
-        let start = (self.clone(), from, false);
-        stream::unfold(start, |(mut source, number, failed)| async move {
-            if failed || !source.wait_for(number).await {
-                return None;
-            }
-            let block = match source.block(number).await {
-                Ok(Some(block)) => Ok(block),
-                Ok(None) => Err(SourceError::Malformed { reason: format!("block {number} is missing") }),
-                Err(error) => Err(error),
+    /// What happens next. While something is pending under [`Cutting::Adaptive`], this does not wait.
+    async fn next(&mut self) -> Wake {
+        let at_once = self.cutting == Cutting::Adaptive && self.cutter.pending() > 0;
+        loop {
+            let due = self.deadline;
+            return tokio::select! {
+                biased;
+                () = self.stopping.cancelled(), if !self.envelopes.is_closed() => {
+                    // What is in line is still ordered; then the line reports that it is closed.
+                    self.envelopes.close();
+                    self.room.close();
+                    continue;
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::Due,
+                waiting = self.envelopes.recv() => {
+                    waiting.map_or(Wake::Closed, |waiting| Wake::Envelope(waiting.envelope))
+                }
+                () = std::future::ready(()), if at_once => Wake::Due,
             };
-            let failed = block.is_err();
-            Some((block, (source, number + 1, failed)))
-        })
-        .boxed()
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), OrdererError> {
+        match self.cutter.cut() {
+            Some(batch) => self.write(batch).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a block of the batch, on a thread that may wait for the disk, and shows it to readers.
+    async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), OrdererError> {
+        let writer = self.writer.take().ok_or(OrdererError::Stopped)?;
+        let writing = tokio::task::spawn_blocking(move || writer.write(batch));
+        let writer = writing.await.map_err(|_| OrdererError::Stopped)??;
+        let height = writer.previous.number + 1;
+        self.writer = Some(writer);
+        self.progress.send_modify(|progress| progress.height = height);
+        Ok(())
     }
 }
 
+/// What a chain continues from.
 struct Writer {
     log: Arc<BlockLog>,
-    height: watch::Sender<u64>,
     previous: BlockHeader,
     last_config: u64,
     identity: Arc<SigningIdentity>,
 }
 
-/// What a waiting chain is woken by.
-enum Wake {
-    Envelope(Bytes),
-    /// The interval of the pending block is over.
-    Due,
-    /// The chain is to stop.
-    Closed,
-}
-
-/// Cuts and writes until the queue closes or a block cannot be written.
-async fn run(
-    mut writer: Writer,
-    mut envelopes: mpsc::Receiver<Bytes>,
-    mut cutter: Cutter,
-    cutting: Cutting,
-    stopping: CancellationToken,
-) {
-    let mut deadline: Option<Instant> = None;
-    loop {
-        let due = deadline.unwrap_or_else(Instant::now);
-        let wake = tokio::select! {
-            envelope = envelopes.recv() => envelope.map_or(Wake::Closed, Wake::Envelope),
-            () = sleep_until(due), if deadline.is_some() => Wake::Due,
-            () = stopping.cancelled(), if !envelopes.is_closed() => {
-                // What is in line is still ordered; then the queue reports that it is closed.
-                envelopes.close();
-                continue;
-            }
-        };
-        let closing = matches!(wake, Wake::Closed);
-        let mut batches = Vec::new();
-        match wake {
-            Wake::Envelope(envelope) => batches.extend(cutter.order(envelope)),
-            Wake::Due | Wake::Closed => batches.extend(cutter.cut()),
-        }
-        while batches.is_empty() {
-            match envelopes.try_recv() {
-                Ok(envelope) => batches.extend(cutter.order(envelope)),
-                Err(_) if cutting == Cutting::Adaptive => {
-                    batches.extend(cutter.cut());
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        for batch in batches {
-            writer = match writer.write(batch).await {
-                Ok(writer) => writer,
-                Err(error) => {
-                    tracing::error!(%error, "the orderer cannot write its log and stops ordering");
-                    return;
-                }
-            };
-        }
-        if closing {
-            return;
-        }
-        deadline = match cutting {
-            Cutting::Interval(_) if cutter.pending() == 0 => None,
-            Cutting::Interval(interval) => deadline.or_else(|| Some(Instant::now() + interval)),
-            Cutting::Adaptive => None,
-        };
-    }
-}
-
 impl Writer {
-    /// Signs a block of these envelopes and writes it, on a thread that may wait for the disk.
-    async fn write(self, batch: Vec<Bytes>) -> Result<Self, OrdererError> {
-        tokio::task::spawn_blocking(move || self.write_now(batch)).await.map_err(|_| OrdererError::Stopped)?
-    }
-
-    fn write_now(mut self, batch: Vec<Bytes>) -> Result<Self, OrdererError> {
-        let mut block = block::build(Some(&self.previous), batch);
-        let header = block.header.clone().ok_or(OrdererError::EmptyLog)?;
-        sign(&mut block, &header, self.last_config, &self.identity)?;
+    fn write(mut self, batch: Vec<Bytes>) -> Result<Self, OrdererError> {
+        let (header, block) = seal::seal(&self.previous, batch, self.last_config, &self.identity)?;
         self.log.append(&block, &PrivateWrites::new())?;
-        self.height.send_replace(header.number + 1);
         self.previous = header;
         Ok(self)
     }
 }
 
-/// Fills the slots that orderers fill: the signature over the block's header and what it says of the
-/// configuration, and the older slot for the latter.
-fn sign(
-    block: &mut Block,
-    header: &BlockHeader,
-    last_config: u64,
-    identity: &SigningIdentity,
-) -> Result<(), OrdererError> {
-    let last_config = LastConfig { index: last_config };
-    let value: Bytes =
-        OrdererBlockMetadata { last_config: Some(last_config), ..Default::default() }.encode_to_vec().into();
-    let mut nonce = vec![0; 24];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| OrdererError::Randomness)?;
-    let signature_header: Bytes =
-        SignatureHeader { creator: identity.serialized().clone(), nonce: nonce.into() }
-            .encode_to_vec()
-            .into();
-    let signed = [value.as_ref(), signature_header.as_ref(), &block::header_der(header)].concat();
-    let signature =
-        MetadataSignature { signature: identity.sign(&signed)?, signature_header, ..Default::default() };
-    let signatures = Metadata { value, signatures: vec![signature] }.encode_to_vec().into();
-    let slots = &mut block.metadata.get_or_insert_default().metadata;
-    if let Some(slot) = slots.get_mut(BlockMetadataIndex::Signatures as usize) {
-        *slot = signatures;
+/// An error with its causes, on one line.
+fn chain_of(error: &OrdererError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
-    Ok(())
+    text
 }

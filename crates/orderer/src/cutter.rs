@@ -26,10 +26,10 @@ impl Cutter {
     }
 
     /// Takes the next envelope and returns the batches that are full now, none of them empty: at most two, the
-    /// pending ones that the envelope did not fit with, and the one that the envelope completes.
-    pub(crate) fn order(&mut self, envelope: Bytes) -> Vec<Vec<Bytes>> {
+    /// pending ones that the envelope did not fit with, and the one that the envelope completes. `size` is what
+    /// counts for the limits, in bytes.
+    pub(crate) fn order(&mut self, envelope: Bytes, size: usize) -> Vec<Vec<Bytes>> {
         let mut full = Vec::new();
-        let size = envelope.len();
         let preferred = self.limits.preferred_max_bytes as usize;
         if size > preferred {
             full.extend(self.cut());
@@ -80,25 +80,25 @@ mod tests {
     #[test]
     fn the_count_closes_a_batch() {
         let mut cutter = Cutter::new(LIMITS);
-        assert!(cutter.order(envelope(1)).is_empty());
-        assert!(cutter.order(envelope(2)).is_empty());
-        assert_eq!(sizes(&cutter.order(envelope(3))), [vec![1, 2, 3]]);
+        assert!(cutter.order(envelope(1), 1).is_empty());
+        assert!(cutter.order(envelope(2), 2).is_empty());
+        assert_eq!(sizes(&cutter.order(envelope(3), 3)), [vec![1, 2, 3]]);
         assert_eq!(cutter.pending(), 0);
     }
 
     #[test]
     fn an_envelope_that_does_not_fit_closes_what_is_pending() {
         let mut cutter = Cutter::new(LIMITS);
-        assert!(cutter.order(envelope(6)).is_empty());
-        assert_eq!(sizes(&cutter.order(envelope(5))), [vec![6]]);
+        assert!(cutter.order(envelope(6), 6).is_empty());
+        assert_eq!(sizes(&cutter.order(envelope(5), 5)), [vec![6]]);
         assert_eq!(cutter.pending(), 1);
     }
 
     #[test]
     fn a_large_envelope_is_alone_in_its_block() {
         let mut cutter = Cutter::new(LIMITS);
-        assert!(cutter.order(envelope(6)).is_empty());
-        assert_eq!(sizes(&cutter.order(envelope(11))), [vec![6], vec![11]]);
+        assert!(cutter.order(envelope(6), 6).is_empty());
+        assert_eq!(sizes(&cutter.order(envelope(11), 11)), [vec![6], vec![11]]);
         assert_eq!(cutter.cut(), None);
     }
 
@@ -108,7 +108,7 @@ mod tests {
             let mut cutter = Cutter::new(LIMITS);
             let mut out = Vec::new();
             for size in &sizes {
-                out.extend(cutter.order(envelope(*size)));
+                out.extend(cutter.order(envelope(*size), *size));
             }
             out.extend(cutter.cut());
             for batch in &out {

@@ -10,10 +10,13 @@ mod cutter;
 mod deliver;
 mod error;
 mod orderer;
+mod seal;
 mod service;
+mod source;
 
 pub use admission::Refusal;
-pub use chain::{ChainSource, Cutting};
+pub use chain::Cutting;
 pub use error::OrdererError;
 pub use orderer::{Orderer, OrdererConfig};
 pub use service::{BroadcastServer, BroadcastService};
+pub use source::ChainSource;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -7,13 +8,20 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::{ChannelConfig, SigningIdentity};
 use selvedge_ledger::log::{BlockLog, LogOptions, PrivateWrites};
-use selvedge_ledger::storage::Storage;
+use selvedge_ledger::storage::{Lock, LockError, Storage};
+use selvedge_ledger::{StoreError, block};
 use selvedge_proto::common::{Block, Envelope, Status};
+use selvedge_proto::orderer::BroadcastResponse;
 
 use crate::OrdererError;
 use crate::admission::{self, Refusal};
-use crate::chain::{Chain, ChainSettings, ChainSource, Cutting};
+use crate::chain::{Admitted, Chain, ChainSettings, Cutting};
 use crate::cutter::BatchLimits;
+use crate::service::MESSAGE_BYTES;
+use crate::source::ChainSource;
+
+/// What a block holds beside its envelopes, at most, in bytes: header, metadata, and the wire's framing.
+const FRAME_BYTES: u32 = 256 << 10;
 
 /// What an orderer is made of.
 #[derive(Clone, Debug)]
@@ -28,7 +36,7 @@ pub struct OrdererConfig {
     pub log: LogOptions,
     /// When a block that is not full is closed.
     pub cutting: Cutting,
-    /// How many envelopes of a channel may wait before whoever sends one waits too.
+    /// How many envelopes of a channel may wait before whoever sends one waits too; at least one may.
     pub queue: usize,
 }
 
@@ -36,27 +44,27 @@ pub struct OrdererConfig {
 #[derive(Debug)]
 pub struct Orderer {
     config: OrdererConfig,
-    channels: RwLock<BTreeMap<String, Arc<Channel>>>,
+    channels: RwLock<Channels>,
+}
+
+#[derive(Debug, Default)]
+struct Channels {
+    by_id: BTreeMap<String, Arc<Channel>>,
+    stopped: bool,
 }
 
 /// One channel of an orderer.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    config: Arc<ChannelConfig>,
+    pub(crate) config: ChannelConfig,
     chain: Chain,
+    /// The largest envelope, in bytes.
+    limit: u32,
 }
 
 impl Channel {
-    pub(crate) fn config(&self) -> Arc<ChannelConfig> {
-        Arc::clone(&self.config)
-    }
-
     pub(crate) fn source(&self) -> ChainSource {
         self.chain.source()
-    }
-
-    pub(crate) async fn order(&self, envelope: Bytes) -> Result<(), OrdererError> {
-        self.chain.order(envelope).await
     }
 }
 
@@ -69,35 +77,39 @@ impl Orderer {
     /// Begins or continues a channel. It must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When the genesis block is none, the log holds another one, or the log cannot be used.
+    /// When the genesis block is none, the log holds another one, the log cannot be used or is in use, or the
+    /// orderer is stopped.
     pub fn join(&self, genesis: &Block) -> Result<ChainSource, OrdererError> {
         let config =
             ChannelConfig::from_block(genesis).map_err(|error| OrdererError::Config(error.into()))?;
         let id = config.channel_id().to_owned();
+        check_genesis(&id, genesis)?;
         let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
-        if channels.contains_key(&id) {
+        if channels.stopped {
+            return Err(OrdererError::Stopped);
+        }
+        if channels.by_id.contains_key(&id) {
             return Err(OrdererError::ChannelExists(id));
         }
-        let folder = self.config.folder.join(&id);
-        let log = BlockLog::open(Arc::clone(&self.config.storage), &folder, self.config.log)?;
-        match log.block(0)? {
-            None => log.append(genesis, &PrivateWrites::new())?,
-            Some(first) if first.encode_to_vec() == genesis.encode_to_vec() => {}
-            Some(_) => return Err(OrdererError::OtherGenesis(id)),
-        }
+        let (lock, log) = self.open(&id, genesis)?;
         let batch = config.batch();
+        // Whatever the configuration allows, the log and a message to a peer must be able to carry a block.
+        let carried = self.config.log.part_bytes.min(MESSAGE_BYTES).saturating_sub(FRAME_BYTES);
         let settings = ChainSettings {
             identity: Arc::clone(&self.config.identity),
             limits: BatchLimits {
                 max_messages: batch.max_message_count,
-                preferred_max_bytes: batch.preferred_max_bytes,
+                // Half of it leaves room for the framing of many small envelopes.
+                preferred_max_bytes: batch.preferred_max_bytes.min(carried / 2),
             },
             cutting: self.config.cutting,
             queue: self.config.queue,
+            lock,
         };
+        let limit = batch.absolute_max_bytes.min(carried);
         let chain = Chain::start(log, settings)?;
         let source = chain.source();
-        channels.insert(id, Arc::new(Channel { config: Arc::new(config), chain }));
+        channels.by_id.insert(id, Arc::new(Channel { config, chain, limit }));
         Ok(source)
     }
 
@@ -106,24 +118,80 @@ impl Orderer {
         self.channel(channel_id).map(|channel| channel.source())
     }
 
-    /// Orders what is in line on every channel and stops.
-    pub async fn stop(&self) {
-        let channels = std::mem::take(&mut *self.channels.write().unwrap_or_else(PoisonError::into_inner));
-        for channel in channels.into_values() {
-            channel.chain.stop().await;
+    /// Orders an envelope. SUCCESS means that it will be in a block, unless the process dies or the log fails
+    /// before.
+    pub async fn broadcast(&self, envelope: Envelope) -> BroadcastResponse {
+        match self.order(&envelope).await {
+            Ok(()) => BroadcastResponse { status: Status::Success.into(), info: String::new() },
+            Err(refusal) => {
+                tracing::debug!(status = ?refusal.status, info = refusal.info, "an envelope was refused");
+                BroadcastResponse { status: refusal.status.into(), info: refusal.info }
+            }
         }
     }
 
-    pub(crate) fn channel(&self, channel_id: &str) -> Option<Arc<Channel>> {
-        self.channels.read().unwrap_or_else(PoisonError::into_inner).get(channel_id).cloned()
+    /// Orders what is in line on every channel and stops. Whoever sends an envelope from now on is told that the
+    /// service is unavailable, and readers that wait for further blocks wait no more.
+    pub async fn stop(&self) {
+        let channels: Vec<_> = {
+            let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+            channels.stopped = true;
+            channels.by_id.values().cloned().collect()
+        };
+        futures_util::future::join_all(channels.iter().map(|channel| channel.chain.stop())).await;
     }
 
-    pub(crate) fn admit(&self, envelope: &Envelope, size: usize) -> Result<Arc<Channel>, Refusal> {
+    pub(crate) fn channel(&self, channel_id: &str) -> Option<Arc<Channel>> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).by_id.get(channel_id).cloned()
+    }
+
+    async fn order(&self, envelope: &Envelope) -> Result<(), Refusal> {
         let header = admission::channel_header(envelope)?;
         let channel = self
             .channel(&header.channel_id)
             .ok_or_else(|| Refusal::new(Status::BadRequest, "channel does not exist"))?;
-        admission::admit(&channel.config, &header, envelope, size, SystemTime::now())?;
-        Ok(channel)
+        admission::admit(&channel.config, &header, envelope, channel.limit, SystemTime::now())?;
+        let bytes: Bytes = envelope.encode_to_vec().into();
+        let ordered = channel.chain.order(Admitted { bytes, size: admission::size_of(envelope) }).await;
+        ordered.map_err(|error| Refusal::new(Status::ServiceUnavailable, error.to_string()))
     }
+
+    /// Opens a channel's log, and begins it with the genesis block if it is new.
+    fn open(&self, id: &str, genesis: &Block) -> Result<(Box<dyn Lock>, BlockLog), OrdererError> {
+        let folder = self.config.folder.join(id);
+        let lock = lock(&*self.config.storage, &folder)?;
+        let log = BlockLog::open(Arc::clone(&self.config.storage), &folder, self.config.log)?;
+        match log.block(0)? {
+            None => log.append(genesis, &PrivateWrites::new())?,
+            Some(first) if first == *genesis => {}
+            Some(_) => return Err(OrdererError::OtherGenesis(id.to_owned())),
+        }
+        Ok((lock, log))
+    }
+}
+
+fn check_genesis(channel: &str, genesis: &Block) -> Result<(), OrdererError> {
+    let wrong = |reason| OrdererError::Genesis { channel: channel.to_owned(), reason };
+    let header = genesis.header.as_ref().ok_or_else(|| wrong("it has no header"))?;
+    let entries = genesis.data.as_ref().map(|data| data.data.as_slice()).unwrap_or_default();
+    if header.number != 0 || !header.previous_hash.is_empty() {
+        return Err(wrong("it is not the first block of a chain"));
+    }
+    if header.data_hash != block::data_hash(entries).as_slice() {
+        return Err(wrong("its data have another hash than its header says"));
+    }
+    Ok(())
+}
+
+fn lock(storage: &dyn Storage, folder: &Path) -> Result<Box<dyn Lock>, StoreError> {
+    let failed = |action| {
+        let path = folder.to_owned();
+        move |source| StoreError::Io { action, path, source }
+    };
+    storage.create_folder(folder).map_err(failed("create"))?;
+    storage.lock(&folder.join("lock")).map_err(|error| match error {
+        LockError::Held { holder } => StoreError::Locked { folder: folder.to_owned(), holder },
+        LockError::Io(source) => failed("lock")(source),
+        other => failed("lock")(io::Error::other(other)),
+    })
 }
