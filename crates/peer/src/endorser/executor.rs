@@ -33,7 +33,13 @@ pub(super) struct Executor {
     pub(super) host: Host,
     pub(super) local_msp: Arc<Msp>,
     pub(super) channels: Channels,
-    definitions: Mutex<HashMap<String, (Arc<Channel>, Arc<Definitions>)>>,
+    definitions: Mutex<HashMap<String, Known>>,
+}
+
+/// A channel with what its chaincode names run on this peer.
+struct Known {
+    channel: Arc<Channel>,
+    definitions: Arc<Definitions>,
 }
 
 /// Why a chaincode has no response. The texts are those that a calling chaincode sees behind `execute failed: `.
@@ -77,14 +83,13 @@ impl Executor {
     /// What the channel's chaincode names run on this peer.
     pub(super) fn definitions(&self, channel: &Arc<Channel>) -> Arc<Definitions> {
         let mut all = self.definitions.lock();
-        match all.get(channel.id()) {
-            Some((known, definitions)) if Arc::ptr_eq(known, channel) => Arc::clone(definitions),
-            _ => {
-                let definitions = Arc::new(Definitions::new(self.own_msp_id()));
-                all.insert(channel.id().to_owned(), (Arc::clone(channel), Arc::clone(&definitions)));
-                definitions
-            }
+        if let Some(known) = all.get(channel.id()).filter(|known| Arc::ptr_eq(&known.channel, channel)) {
+            return Arc::clone(&known.definitions);
         }
+        let definitions = Arc::new(Definitions::new(self.own_msp_id()));
+        let known = Known { channel: Arc::clone(channel), definitions: Arc::clone(&definitions) };
+        all.insert(channel.id().to_owned(), known);
+        definitions
     }
 
     /// What a user's chaincode runs, which the transaction reads.
@@ -245,7 +250,7 @@ impl Executor {
 
 /// Sees to it that a chaincode whose definition asks for it is initialised exactly once per version. The key is read
 /// in every transaction of such a chaincode.
-fn initialize(
+pub(super) fn initialize(
     simulator: &mut Simulator,
     name: &str,
     runnable: &Runnable,
@@ -276,7 +281,7 @@ fn initialize(
 }
 
 /// The parts of `name[:version][/channel]` that matter.
-fn parse_name(text: &str) -> (&str, Option<&str>) {
+pub(super) fn parse_name(text: &str) -> (&str, Option<&str>) {
     let (name, channel) = match text.split_once('/') {
         Some((name, channel)) => (name, Some(channel).filter(|channel| !channel.is_empty())),
         None => (text, None),

@@ -17,10 +17,11 @@ mod context;
 mod endorsed;
 mod error;
 mod executor;
-mod interest;
 mod local;
 mod received;
 mod remote;
+#[cfg(test)]
+pub(crate) mod replay;
 mod service;
 mod simulated;
 mod state;

@@ -6,7 +6,6 @@ use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInterest, Response};
 
 use super::context::Transaction;
 use super::executor::{CallError, Executor};
-use super::interest::interest;
 use super::state::SharedState;
 use super::verified::Place;
 use super::{LIFECYCLE, Verified, is_system_chaincode};
@@ -64,7 +63,7 @@ impl Verified {
         };
         let Invoked { response, event, version } = self.invoke(&transaction, executor).await?;
         let results = transaction.state.take().map_err(in_simulation)?.finish();
-        let interest = interest(&results).map_err(in_simulation)?;
+        let interest = results.interest(is_system_chaincode).map_err(in_simulation)?;
         let outcome = Some(Outcome { results, interest, height });
         Ok(Simulated { proposal: self, response, event, version, outcome })
     }
