@@ -1,3 +1,65 @@
 //! The selvedge command.
 
-fn main() {}
+mod arguments;
+mod demo;
+mod failure;
+mod output;
+mod sample;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::output::Answer;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(answer) => answer.into(),
+        Err(failure) => {
+            output::failure(&failure);
+            Answer::Failed.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Answer, Failure> {
+    start_logging(&command)?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::new("the command cannot start its threads").chain(&error))?;
+    let answer = runtime.block_on(async {
+        match command {
+            Command::Demo(arguments) => demo::run(&arguments).await,
+            Command::Sample(arguments) => sample::run(&arguments).await,
+        }
+    });
+    // A thread that waits for standard input must not hold up the end.
+    runtime.shutdown_background();
+    answer
+}
+
+/// The log goes to standard error. `RUST_LOG` chooses what is in it.
+fn start_logging(command: &Command) -> Result<(), Failure> {
+    let default = match command {
+        // Its steps tell of every refusal that they provoke; in the log they would be there twice.
+        Command::Demo(_) => "off",
+        Command::Sample(_) => "warn",
+    };
+    let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
+    let filter = EnvFilter::try_new(chosen.as_deref().unwrap_or(default)).map_err(|error| {
+        Failure::new("RUST_LOG cannot be understood")
+            .evidence(format!("{:?}", chosen.unwrap_or_default()))
+            .chain(&error)
+            .fix("write a level such as warn or debug, or pairs such as selvedge_tls=debug")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
+        .init();
+    Ok(())
+}

@@ -18,8 +18,8 @@ use std::time::Instant;
 
 pub use self::error::DemoError;
 pub use self::event::{Refused, ServerEvent};
-use self::step::{Recorder, Told, milliseconds};
 pub use self::step::{Fact, Progress, Refusal, Report, Seen, Step};
+use self::step::{Recorder, Told, milliseconds};
 use self::story::Story;
 
 /// What is demonstrated with.

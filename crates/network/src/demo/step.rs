@@ -16,9 +16,9 @@ pub struct Step {
     pub milliseconds: u64,
     /// What happened, for a person.
     pub detail: Vec<Fact>,
-    /// For a connection that must be refused: what either end saw of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<Refusal>,
+    /// For connections that must be refused, one for each TLS stack that dialled: what either end saw of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
     /// Why the step failed, from the outermost error to its first cause.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub error: Vec<String>,
@@ -84,7 +84,7 @@ pub enum Progress<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     facts: Vec<Fact>,
-    refusal: Option<Refusal>,
+    refusals: Vec<Refusal>,
 }
 
 impl Told {
@@ -93,8 +93,9 @@ impl Told {
         self
     }
 
-    pub(super) fn refused(client: Seen, server: Seen) -> Self {
-        Self { facts: Vec::new(), refusal: Some(Refusal { client, server }) }
+    pub(super) fn refused(mut self, refusal: Refusal) -> Self {
+        self.refusals.push(refusal);
+        self
     }
 }
 
@@ -130,7 +131,7 @@ impl<'a> Recorder<'a> {
             ok: value.is_some(),
             milliseconds,
             detail: told.facts,
-            refusal: told.refusal,
+            refusals: told.refusals,
             error,
         };
         (self.watcher)(Progress::Ended(&step));

@@ -9,8 +9,8 @@ use super::step::{Recorder, Told};
 use super::strangers::{self, Stack};
 use super::transactions::Transactions;
 use super::{DemoConfig, DemoError};
-use crate::identities::Role;
-use crate::{EdgeServer, Network, NetworkConfig, NetworkError, Ports};
+use crate::identities::{Member, Role};
+use crate::{EdgeServer, Network, NetworkConfig, NetworkError, NetworkPeer, Ports};
 
 const NAME: &str = "basic";
 const VERSION: &str = "1.0";
@@ -172,6 +172,14 @@ async fn deploy(
 }
 
 async fn connect(network: &Network) -> Result<(selvedge_client::Gateway, Told), DemoError> {
+    let (peer, user) = first_user(network)?;
+    let gateway = network.gateway(peer, user).await?;
+    let told = Told::default().fact("as", user.name()).fact("at", peer.name());
+    Ok((gateway, told))
+}
+
+/// The first peer and a user of its organisation.
+pub(super) fn first_user(network: &Network) -> Result<(&NetworkPeer, &Member), NetworkError> {
     let peer = network.peers().first().ok_or(NetworkError::NoPeers)?;
     let user = network
         .organizations()
@@ -179,9 +187,7 @@ async fn connect(network: &Network) -> Result<(selvedge_client::Gateway, Told), 
         .filter(|organization| organization.msp_id() == peer.msp_id())
         .find_map(|organization| organization.members(Role::Client).next())
         .ok_or_else(|| NetworkError::UnknownMember { name: format!("a user of {}", peer.msp_id()) })?;
-    let gateway = network.gateway(peer, user).await?;
-    let told = Told::default().fact("as", user.name()).fact("at", peer.name());
-    Ok((gateway, told))
+    Ok((peer, user))
 }
 
 async fn stacks() -> Result<(Vec<Stack>, Told), DemoError> {
@@ -199,7 +205,6 @@ async fn stacks() -> Result<(Vec<Stack>, Told), DemoError> {
 }
 
 fn names(network: &Network) -> String {
-    let names: Vec<&str> =
-        network.organizations().iter().map(|organization| organization.msp_id()).collect();
+    let names: Vec<&str> = network.organizations().iter().map(|organization| organization.msp_id()).collect();
     names.join(", ")
 }

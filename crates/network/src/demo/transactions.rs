@@ -39,7 +39,10 @@ impl Transactions<'_> {
             Some(INITIAL_ASSETS) => {
                 Ok(((), Told::default().fact("evaluated", format!("{INITIAL_ASSETS} assets on the ledger"))))
             }
-            _ => Err(DemoError::unexpected(format!("{INITIAL_ASSETS} assets"), format!("it answered {assets}"))),
+            _ => Err(DemoError::unexpected(
+                format!("{INITIAL_ASSETS} assets"),
+                format!("it answered {assets}"),
+            )),
         }
     }
 

@@ -7,15 +7,16 @@ const read = (file) => file && fs.readFileSync(file);
 const socket = ca
   ? tls.connect({ host, port, ca: read(ca), cert: read(cert), key: read(key), ALPNProtocols: ['h2'] })
   : net.connect({ host, port });
-let localPort = null;
 const end = (accepted, code, message) => {
-  console.log(JSON.stringify({ accepted, code, message, localPort }));
+  console.log(JSON.stringify({ accepted, code, message }));
   process.exit(0);
 };
-const failed = (error) => end(false, error.code || error.name, error.reason || error.message);
-socket.on('connect', () => (localPort = socket.localPort));
+const failed = (error) => end(false, error.code || error.name, (error.reason || error.message).replace(/[:\s]+$/, ''));
 socket.on('error', failed);
-socket.on('close', () => end(false, 'CLOSED', 'the server closed the connection without a word'));
+// The session learns later than its socket what the last bytes meant.
+socket.on('close', () =>
+  setTimeout(() => end(false, 'CLOSED', 'the server closed the connection before it spoke HTTP/2'), 100)
+);
 setTimeout(() => end(false, 'SILENCE', 'the server accepted the connection and said nothing'), 10000);
 const session = http2.connect(`${ca ? 'https' : 'http'}://${host}:${port}`, { createConnection: () => socket });
 session.on('remoteSettings', () => end(true, 'ACCEPTED', 'the server let this client in'));

@@ -1,6 +1,5 @@
 //! A chaincode server at the right place with the wrong certificate: it names another host.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,26 +14,32 @@ use crate::EdgeServer;
 /// How long a connection that was let in may stay silent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What the server is called where it is quoted.
+pub(super) const NAME: &str = "wrong server";
+
 /// The server. It serves nothing: it only watches how connections end.
 pub(super) struct Misnamed {
+    place: EdgeServer,
     listener: Listener,
     refusals: broadcast::Receiver<Refusal>,
 }
 
 impl Misnamed {
-    pub(super) async fn start(place: &EdgeServer) -> Result<Self, DemoError> {
+    pub(super) async fn start(mut place: EdgeServer) -> Result<Self, DemoError> {
         let authorities = std::fs::read(&place.client_authority_file)
             .map_err(DemoError::io("read", &place.client_authority_file))?;
         let identity = Identity::from_files(&place.certificate_file, &place.key_file)?;
         let tls = ServerTls::builder(identity).require_client_certificates(authorities).build()?;
         let listener = Listener::bind(&place.address, tls, Limits::default()).await?;
         let refusals = listener.refusals();
-        Ok(Self { listener, refusals })
+        place.address = listener.local_addr().to_string();
+        place.connection.address.clone_from(&place.address);
+        Ok(Self { place, listener, refusals })
     }
 
-    /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.listener.local_addr()
+    /// Where it listens, and how peers are told to reach it.
+    pub(super) fn place(&self) -> &EdgeServer {
+        &self.place
     }
 
     /// How the next connection ends.

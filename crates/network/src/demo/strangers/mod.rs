@@ -1,5 +1,6 @@
 //! Who is refused at the edge, and how both ends see it.
 
+mod deployed;
 mod misnamed;
 mod stack;
 
@@ -17,7 +18,7 @@ use self::misnamed::Misnamed;
 pub(super) use self::stack::Stack;
 use self::stack::{Attempt, Security};
 use super::chaincode::Chaincode;
-use super::step::{Recorder, Seen, Told};
+use super::step::{Recorder, Refusal, Seen, Told};
 use super::{DemoError, Refused, ServerEvent};
 use crate::{EdgeServer, Network};
 
@@ -35,7 +36,8 @@ struct Scenario {
     attempt: Attempt,
     /// The verdict of our own stack. Others have their own words.
     verdict: &'static str,
-    /// What the server must call it; a stack that judges the certificate late just leaves.
+    /// What the server must call it. Our own stack says why it goes, which is the first one; a stack that judges
+    /// the server's name only after it just goes.
     server: &'static [&'static str],
 }
 
@@ -62,37 +64,45 @@ pub(super) async fn run(
     };
     let mut refused = true;
     for scenario in &scenarios {
-        for stack in stacks.iter().filter(|stack| stack.can(&scenario.attempt.security)) {
-            let mut server = Server::Chaincode(chaincode);
-            refused &= scenario.play(recorder, stack, &mut server).await;
-        }
+        refused &= scenario.play(recorder, stacks, &mut Server::Chaincode(chaincode)).await;
     }
-    for stack in stacks {
-        refused &= wrong.play(recorder, stack, &mut Server::Misnamed(&mut misnamed)).await;
-    }
-    refused
+    refused &= wrong.play(recorder, stacks, &mut Server::Misnamed(&mut misnamed)).await;
+    let title = "A chaincode deployed with that server: the peer refuses it and tells its client why";
+    let deployed = deployed::run(network, &mut misnamed, OTHER_HOST);
+    refused & recorder.step("wrong-server-deployed", title, deployed).await.is_some()
 }
 
 impl Scenario {
-    async fn play(&self, recorder: &mut Recorder<'_>, stack: &Stack, server: &mut Server<'_>) -> bool {
-        let name = format!("{}/{}", self.name, stack.name());
-        let title = format!("{}, dialling with {}", self.title, stack.title());
-        recorder.step(&name, &title, self.attempt(stack, server)).await.is_some()
+    async fn play(&self, recorder: &mut Recorder<'_>, stacks: &[Stack], server: &mut Server<'_>) -> bool {
+        let dialled = async {
+            let mut told = Told::default();
+            for stack in stacks {
+                if stack.can(&self.attempt.security) {
+                    told = told.refused(self.dial(stack, server).await?);
+                }
+            }
+            Ok::<_, DemoError>(((), told))
+        };
+        recorder.step(self.name, self.title, dialled).await.is_some()
     }
 
-    async fn attempt(&self, stack: &Stack, server: &mut Server<'_>) -> Result<((), Told), DemoError> {
+    async fn dial(&self, stack: &Stack, server: &mut Server<'_>) -> Result<Refusal, DemoError> {
         let outcome = stack.dial(&self.attempt).await?;
         if outcome.accepted {
-            return Err(DemoError::unexpected("a refusal", format!("{} was let in", outcome.seen.by)));
+            return Err(DemoError::unexpected("a refusal", format!("{} was let in", stack.title())));
         }
-        if matches!(stack, Stack::Selvedge) && outcome.seen.verdict != self.verdict {
-            let Seen { verdict, message, .. } = outcome.seen;
-            let seen = format!("it was {verdict}: {message}");
-            return Err(DemoError::unexpected(format!("the verdict {}", self.verdict), seen));
+        let mut reasons = self.server;
+        if matches!(stack, Stack::Selvedge) {
+            let Seen { verdict, message, .. } = &outcome.seen;
+            if verdict != self.verdict {
+                let expected = format!("the verdict {}", self.verdict);
+                return Err(DemoError::unexpected(expected, format!("it was {verdict}: {message}")));
+            }
+            reasons = reasons.get(..1).unwrap_or_default();
         }
-        let refused = server.refusal(self.server).await?;
+        let refused = server.refusal(reasons, &stack.title()).await?;
         let server = Seen { by: server.name(), verdict: refused.reason, message: refused.message };
-        Ok(((), Told::refused(outcome.seen, server)))
+        Ok(Refusal { client: outcome.seen, server })
     }
 }
 
@@ -105,14 +115,14 @@ enum Server<'a> {
 impl Server<'_> {
     fn name(&self) -> String {
         match self {
-            Self::Chaincode(chaincode) => format!("chaincode (process {})", chaincode.pid),
-            Self::Misnamed(_) => "the wrong server".to_owned(),
+            Self::Chaincode(chaincode) => format!("chaincode, process {}", chaincode.pid),
+            Self::Misnamed(_) => misnamed::NAME.to_owned(),
         }
     }
 
     /// Waits until the server tells of a refusal for one of these reasons. Our own stack takes a second look when a
     /// server is silent, so there may be others.
-    async fn refusal(&mut self, reasons: &[&str]) -> Result<Refused, DemoError> {
+    async fn refusal(&mut self, reasons: &[&str], dialler: &str) -> Result<Refused, DemoError> {
         let mut others = Vec::new();
         let search = async {
             while let Some(refused) = self.next().await {
@@ -127,7 +137,8 @@ impl Server<'_> {
             Ok(Some(refused)) => Ok(refused),
             Ok(None) | Err(_) => {
                 let seen = if others.is_empty() { "nothing".to_owned() } else { others.join(", ") };
-                let expected = format!("the server to tell of the refusal ({})", reasons.join(" or "));
+                let expected =
+                    format!("the server to tell why {dialler} was refused ({})", reasons.join(" or "));
                 Err(DemoError::unexpected(expected, format!("it told of {seen}")))
             }
         }
@@ -152,8 +163,8 @@ type Prepared = (Vec<Scenario>, Scenario, Misnamed);
 
 async fn prepare(network: &Network, place: &EdgeServer) -> Result<(Prepared, Told), DemoError> {
     let files = write_files(network)?;
-    let misnamed = Misnamed::start(&network.edge().server_named("misnamed", ANY_PORT, &[OTHER_HOST])?).await?;
-    let wrong: Target = misnamed.address().to_string().parse()?;
+    let misnamed = Misnamed::start(network.edge().server_named("misnamed", ANY_PORT, &[OTHER_HOST])?).await?;
+    let wrong: Target = misnamed.place().address.parse()?;
     let told = Told::default()
         .fact("stranger", "peer0.stranger.example.com, certified by the CA of another consortium")
         .fact("wrong server", format!("{wrong}, with a certificate for {OTHER_HOST}"));
@@ -167,21 +178,21 @@ fn scenarios(files: &Files, target: Target, wrong: Target) -> (Vec<Scenario>, Sc
     let at_chaincode = vec![
         Scenario {
             name: "no-certificate",
-            title: "A peer without a client certificate",
+            title: "A peer without a client certificate is refused",
             attempt: at(tls(None)),
             verdict: "client-certificate-required",
             server: &["no-client-certificate"],
         },
         Scenario {
             name: "strange-authority",
-            title: "A peer with a certificate of a strange authority",
+            title: "A peer with a certificate of a strange authority is refused",
             attempt: at(tls(Some(files.strange.clone()))),
             verdict: "client-certificate-refused",
             server: &["unknown-issuer"],
         },
         Scenario {
             name: "plaintext",
-            title: "A peer without TLS",
+            title: "A peer that speaks plaintext is refused",
             attempt: at(Security::Plaintext),
             verdict: "server-is-tls",
             server: &["plaintext-client"],
@@ -189,10 +200,10 @@ fn scenarios(files: &Files, target: Target, wrong: Target) -> (Vec<Scenario>, Sc
     ];
     let at_misnamed = Scenario {
         name: "wrong-server-name",
-        title: "A server whose certificate does not name its host",
+        title: "A server whose certificate does not name its host is refused",
         attempt: Attempt { target: wrong, security: tls(Some(files.genuine.clone())) },
         verdict: "name-mismatch",
-        server: &["refused-by-client", "left-after-handshake"],
+        server: &["refused-by-client", "closed", "left-after-handshake"],
     };
     (at_chaincode, at_misnamed)
 }

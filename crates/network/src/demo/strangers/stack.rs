@@ -73,15 +73,6 @@ impl Stack {
         (found, absent)
     }
 
-    /// The short name for machines.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Selvedge => "selvedge",
-            Self::Node(_) => "node",
-            Self::Openssl(_) => "openssl",
-        }
-    }
-
     /// The name for a person.
     pub(in crate::demo) fn title(&self) -> String {
         match self {

@@ -1,0 +1,52 @@
+//! `selvedge demo`: the whole story, shown as it happens.
+
+mod view;
+
+use std::io;
+
+use selvedge_network::demo::{self, DemoConfig, Progress, Report};
+
+use self::view::View;
+use crate::arguments::DemoArguments;
+use crate::failure::Failure;
+use crate::output::{self, Answer};
+use crate::signals;
+
+pub(crate) async fn run(arguments: &DemoArguments) -> Result<Answer, Failure> {
+    let stop = signals::stop()?;
+    let config = DemoConfig {
+        program: std::env::current_exe()
+            .map_err(|error| Failure::new("the command does not find its own program").chain(&error))?,
+        keep: arguments.keep.clone(),
+        organizations: usize::from(arguments.orgs),
+    };
+    let view = View::new(!arguments.json);
+    let written = |error: io::Error| Failure::new("standard output cannot be written to").chain(&error);
+    view.begin(&config).map_err(written)?;
+    let mut problem = None;
+    let mut watcher = |progress: Progress<'_>| {
+        if let Err(error) = view.show(progress) {
+            problem.get_or_insert(error);
+        }
+    };
+    let report = demo::run(&config, &mut watcher, stop).await;
+    if let Some(error) = problem {
+        return Err(written(error));
+    }
+    if arguments.json {
+        output::result(&json(&report)?).map_err(written)?;
+    } else {
+        view.end(&report).map_err(written)?;
+    }
+    if report.interrupted {
+        return Err(Failure::new("the demonstration was stopped before its end")
+            .evidence("a signal asked for it (Ctrl-C)")
+            .fix("run it again; nothing of it was left behind"));
+    }
+    Ok(if report.ok { Answer::Done } else { Answer::Negative })
+}
+
+fn json(report: &Report) -> Result<String, Failure> {
+    serde_json::to_string_pretty(report)
+        .map_err(|error| Failure::new("the report has no JSON form").chain(&error))
+}

@@ -1,0 +1,85 @@
+//! What a person is told when the command cannot do its work.
+
+use std::error::Error;
+
+use crate::output::{BAD, STRONG, wrapped};
+
+/// A failure of the command: what, evidence, cause, fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    what: String,
+    evidence: Vec<String>,
+    cause: Option<String>,
+    fix: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), evidence: Vec::new(), cause: None, fix: None }
+    }
+
+    /// Adds something that was found.
+    pub(crate) fn evidence(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence.push(evidence.into());
+        self
+    }
+
+    /// Adds an error and its causes, down to the first.
+    pub(crate) fn chain(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            // Some errors quote their cause in their own text.
+            if !self.evidence.iter().any(|told| told.contains(&text)) {
+                self.evidence.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    pub(crate) fn render(&self, width: usize) -> String {
+        let mut text = wrapped(&self.what, &format!("{BAD}error{BAD:#}: "), "  ", width);
+        let evidence = self.evidence.iter().map(|evidence| ("evidence", evidence));
+        let cause = self.cause.iter().map(|cause| ("cause", cause));
+        let fix = self.fix.iter().map(|fix| ("fix", fix));
+        for (label, said) in evidence.chain(cause).chain(fix) {
+            text.push('\n');
+            let label = format!("  {STRONG}{:<10}{STRONG:#}", format!("{label}:"));
+            text.push_str(&wrapped(said, &label, "            ", width));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+
+    #[test]
+    fn a_failure_tells_what_evidence_cause_and_fix() {
+        let failure = Failure::new("the port cannot be opened")
+            .evidence("another process listens on 127.0.0.1:9999")
+            .cause("the sample runs twice")
+            .fix("stop one of them");
+        let plain = anstream::adapter::strip_str(&failure.render(50)).to_string();
+        assert_eq!(
+            plain,
+            "error: the port cannot be opened\n  \
+             evidence: another process listens on\n            \
+             127.0.0.1:9999\n  \
+             cause:    the sample runs twice\n  \
+             fix:      stop one of them"
+        );
+    }
+}
