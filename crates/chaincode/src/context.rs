@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +10,9 @@ use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, SignedProposal};
 use selvedge_session::TxKey;
 use selvedge_session::request::{DelState, GetState, GetStateByRange, PutState};
 
+use crate::calls::Calls;
 use crate::iterator::StateIterator;
 use crate::proposal::ProposalView;
-use crate::stream::Calls;
 use crate::{ArgumentError, LedgerError};
 
 /// What a transaction may read: its arguments, who sent it, and the ledger.
@@ -28,12 +29,18 @@ pub struct Context {
     query: Query,
 }
 
-#[derive(Debug)]
 struct Transaction {
     input: ChaincodeInput,
     proposal: ProposalView,
     calls: Calls,
     event: Mutex<Option<ChaincodeEvent>>,
+}
+
+impl fmt::Debug for Transaction {
+    /// Only its name: arguments and transient data may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.calls.transaction(), f)
+    }
 }
 
 impl Query {
@@ -135,7 +142,7 @@ impl Query {
         StateIterator::new(self.transaction.calls.clone(), page)
     }
 
-    fn key(&self) -> &TxKey {
+    pub(crate) fn key(&self) -> &TxKey {
         self.transaction.calls.transaction()
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use selvedge_session::request::RequestError;
 use selvedge_session::{MessageType, Violation, chaincode::CallError};
 
@@ -11,7 +13,7 @@ pub enum LedgerError {
     /// The key or name cannot be used on the ledger; nothing was sent.
     #[error("{0}")]
     Argument(#[from] ArgumentError),
-    /// Too many requests of this transaction wait already, or the peer has not offered the operation.
+    /// The peer has not offered the operation, so it was not sent.
     #[error(transparent)]
     Refused(#[from] CallError),
     /// The peer's answer is not what the request is answered with.
@@ -26,9 +28,21 @@ pub enum LedgerError {
         #[source]
         source: prost::DecodeError,
     },
+    /// The peer announced more entries of a range and sent none.
+    #[error("the peer announced more entries of iterator {id:?} and sent none")]
+    EmptyPage {
+        /// The iterator, as the peer named it.
+        id: String,
+    },
     /// The stream to the peer ended, so that the transaction cannot go on.
-    #[error("the peer has closed the stream of transaction {tx_id}")]
+    #[error("the stream to the peer has ended, and transaction {tx_id} with it")]
     Closed {
+        /// The transaction.
+        tx_id: String,
+    },
+    /// The contract has returned already; a copy of its context was kept and used afterwards.
+    #[error("transaction {tx_id} is over; its context cannot be used any more")]
+    Over {
         /// The transaction.
         tx_id: String,
     },
@@ -42,10 +56,18 @@ pub enum ArgumentError {
     #[error("key must not be an empty string")]
     EmptyKey,
     /// Simple keys do not begin with U+0000, which is where composite keys live.
-    #[error("first character of the key {key:?} contains a null character which is not allowed")]
+    #[error("first character of the key [{key}] contains a null character which is not allowed")]
     NullPrefix {
         /// The key.
         key: String,
+    },
+    /// The message would be larger than a peer takes.
+    #[error("the request makes a message of {bytes} bytes; a peer takes at most {limit}")]
+    TooLarge {
+        /// Of the message.
+        bytes: usize,
+        /// 100 MiB.
+        limit: usize,
     },
     /// Events are found by their names.
     #[error("event name can not be empty string")]
@@ -74,6 +96,17 @@ pub(crate) enum StreamError {
     /// The peer broke the protocol.
     #[error("the peer broke the protocol: {0}")]
     Protocol(#[from] Box<Violation>),
+    /// The peer did not answer REGISTER, which is how a peer refuses.
+    #[error(
+        "the peer has not accepted the registration as {package_id:?} within {} s; the package id must be exactly the one that the peer shows for the installed package",
+        .after.as_secs_f32()
+    )]
+    NotRegistered {
+        /// What was registered.
+        package_id: String,
+        /// The limit.
+        after: Duration,
+    },
     /// The connection failed.
     #[error("the stream failed: {0}")]
     Transport(#[from] tonic::Status),

@@ -19,10 +19,15 @@
 //! }
 //! ```
 
+mod calls;
 mod chaincode;
 mod context;
+mod contract;
+mod driver;
 mod error;
 mod iterator;
+mod message;
+mod outbox;
 mod proposal;
 mod response;
 mod server;

@@ -15,20 +15,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Chaincode;
+use crate::message::MESSAGE_BYTES;
 use crate::stream::{self, Settings};
 use crate::workers::Workers;
 
-/// Fabric's limit of one message, in both directions: 100 MiB.
-const MESSAGE_BYTES: usize = 100 << 20;
-
-/// Messages of one stream that wait for the connection to take them.
-const OUTGOING: usize = 64;
+/// Messages of one stream that the connection has taken and not yet sent.
+const OUTGOING: usize = 16;
 
 /// Requests that one connection may have open. A peer needs one for each chaincode it reaches here.
 const REQUESTS_PER_CONNECTION: u32 = 64;
 
 /// The most bytes of headers that a request may have. A peer sends a few hundred.
 const HEADER_BYTES: u32 = 16 << 10;
+
+/// How much a peer may send ahead of what is read: on one stream, and on all streams of a connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// How often an idle connection is asked whether it lives, and how long the answer may take: Fabric's figures.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -57,6 +59,7 @@ pub struct Server {
     connection_limits: ConnectionLimits,
     session_limits: SessionLimits,
     threads: usize,
+    registration: Duration,
     drain: Duration,
 }
 
@@ -75,6 +78,7 @@ impl Server {
             connection_limits: ConnectionLimits::default(),
             session_limits: SessionLimits::default(),
             threads: 512,
+            registration: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }
     }
@@ -101,6 +105,14 @@ impl Server {
         self
     }
 
+    /// How long a peer may take to accept the registration, 60 seconds by default. Then the stream is closed: a peer
+    /// that refuses, because it knows no package of that id, says nothing at all.
+    #[must_use]
+    pub fn registration_timeout(mut self, registration: Duration) -> Self {
+        self.registration = registration;
+        self
+    }
+
     /// How long running transactions may go on after the server was told to stop, 10 seconds by default.
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
@@ -111,27 +123,34 @@ impl Server {
     /// Opens the port.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or no thread can be started.
+    /// When the package id is empty, the address cannot be listened on, or no thread can be started.
     pub async fn bind(
         self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> Result<BoundServer, ServerError> {
+        if self.package_id.is_empty() {
+            return Err(ServerError::NoPackageId);
+        }
+        let linger = self.connection_limits.linger;
         let listener = Listener::bind(address, self.security, self.connection_limits).await?;
         let settings = Settings {
             chaincode: self.chaincode,
             package_id: self.package_id,
             limits: self.session_limits,
             workers: Arc::new(Workers::new(self.threads).map_err(ServerError::Threads)?),
+            registration: self.registration,
             stopping: CancellationToken::new(),
             drain: self.drain,
         };
-        Ok(BoundServer { listener, settings })
+        Ok(BoundServer { listener, linger, settings })
     }
 }
 
 /// A server whose port is open; connections wait until it serves.
 pub struct BoundServer {
     listener: Listener,
+    /// How long a connection may take to close.
+    linger: Duration,
     settings: Settings,
 }
 
@@ -151,9 +170,9 @@ impl BoundServer {
     /// # Errors
     /// When the connections cannot be served.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, settings } = self;
+        let Self { listener, linger, settings } = self;
         let stopping = settings.stopping.clone();
-        let limit = settings.drain + ConnectionLimits::default().linger;
+        let limit = settings.drain.saturating_add(linger);
         let service = chaincode_server::ChaincodeServer::new(Service { settings: Arc::new(settings) })
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
@@ -165,6 +184,8 @@ impl BoundServer {
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(PING_INTERVAL))
             .http2_keepalive_timeout(Some(PING_TIMEOUT))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(Some(HEADER_BYTES))
             .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION))
             .serve_with_incoming_shutdown(service, listener, stop);
@@ -184,6 +205,9 @@ impl BoundServer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
+    /// A peer would not answer such a registration.
+    #[error("the package id is empty; it must be the one that the peer shows for the installed package")]
+    NoPackageId,
     /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -1,0 +1,95 @@
+//! One call of a contract, from its arguments to its outcome.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use selvedge_session::chaincode::Start;
+use selvedge_session::{Invocation, TxKey};
+
+use crate::calls::{Calls, Outcome};
+use crate::message::{self, MESSAGE_BYTES};
+use crate::proposal::ProposalView;
+use crate::{Chaincode, Context, Response};
+
+/// What the client hears of a panic. Its own text may hold secrets, so it goes to standard error only, where Rust puts
+/// it.
+const PANICKED: &str = "the chaincode panicked; its log says where";
+
+/// Carries out a transaction and tells the driver how it ended, also when the contract panics in a place where
+/// panics cannot be caught.
+pub(crate) async fn carry_out(chaincode: Arc<dyn Chaincode>, start: Start, calls: Calls) {
+    let Start { invocation, input, proposal, .. } = start;
+    let report = Report { calls: Some(calls.clone()) };
+    let outcome = match ProposalView::new(proposal) {
+        Ok(proposal) => {
+            let context = Context::new(input, proposal, calls);
+            let outcome = call(&*chaincode, invocation, &context).await;
+            within_limit(outcome, context.key())
+        }
+        Err(error) => Outcome::Failed(error.to_string(), None),
+    };
+    report.send(outcome).await;
+}
+
+async fn call(chaincode: &dyn Chaincode, invocation: Invocation, context: &Context) -> Outcome {
+    let called = async {
+        match invocation {
+            Invocation::Init => chaincode.init(context).await,
+            Invocation::Transaction => chaincode.invoke(context).await,
+        }
+    };
+    let result = AssertUnwindSafe(called).catch_unwind().await;
+    let event = context.take_event();
+    match result {
+        // Go's shim reports a failed Init as a failure of the transaction itself.
+        Ok(response) if invocation == Invocation::Init && response.status >= Response::ERROR => {
+            Outcome::Failed(response.message, event)
+        }
+        Ok(response) => Outcome::Completed(response, event),
+        Err(_) => {
+            tracing::error!(transaction = %context.key(), "the chaincode panicked");
+            Outcome::Failed(PANICKED.to_owned(), None)
+        }
+    }
+}
+
+/// Puts an error in the place of a result that no peer would take.
+fn within_limit(outcome: Outcome, transaction: &TxKey) -> Outcome {
+    let (payload, event) = match &outcome {
+        Outcome::Completed(response, event) => (response.message.len() + response.payload.len(), event),
+        Outcome::Failed(text, event) => (text.len(), event),
+    };
+    let event = event.as_ref().map_or(0, |event| event.event_name.len() + event.payload.len());
+    let bytes = message::size(transaction, payload.saturating_add(event));
+    if bytes <= MESSAGE_BYTES {
+        return outcome;
+    }
+    tracing::error!(%transaction, bytes, "the chaincode's response is too large");
+    let text = format!(
+        "the response and the event make a message of {bytes} bytes; a peer takes at most {MESSAGE_BYTES}"
+    );
+    Outcome::Failed(text, None)
+}
+
+/// Tells the driver that the contract is done, at the latest when it is dropped.
+struct Report {
+    calls: Option<Calls>,
+}
+
+impl Report {
+    async fn send(mut self, outcome: Outcome) {
+        if let Some(calls) = self.calls.take() {
+            calls.finish(outcome).await;
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        // Either a panic that could not be caught, or the stream has ended and nobody listens.
+        if let Some(calls) = self.calls.take() {
+            calls.finish_now(Outcome::Failed(PANICKED.to_owned(), None));
+        }
+    }
+}

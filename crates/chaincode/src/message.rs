@@ -1,0 +1,16 @@
+//! How large a message may be.
+
+use selvedge_session::TxKey;
+
+/// Fabric's limit of one message, in both directions: 100 MiB.
+pub(crate) const MESSAGE_BYTES: usize = 100 << 20;
+
+/// The most bytes of a message beside its ids and the contents of its payload and event: tags, lengths and numbers.
+const FRAME: usize = 128;
+
+/// The bytes of a transaction's message, not less than it will have.
+///
+/// A message over the limit would end its stream, and with it every other transaction.
+pub(crate) fn size(transaction: &TxKey, payload: usize) -> usize {
+    payload.saturating_add(transaction.channel_id.len() + transaction.tx_id.len() + FRAME)
+}

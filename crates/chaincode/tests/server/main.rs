@@ -1,0 +1,11 @@
+//! The server over real sockets with mutual TLS; the test plays the peer.
+
+mod calls;
+mod dialogue;
+mod golden;
+mod hostile;
+mod peer;
+mod stopping;
+mod strangers;
+mod support;
+mod threads;
