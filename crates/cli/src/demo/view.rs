@@ -177,9 +177,9 @@ mod tests {
             "  12 ms  ok     A peer without a client certificate is refused\n                \
              Selvedge: client-certificate-required: none is configured\n                \
              Node v20: ERR_SSL: alert certificate required\n                \
-             chaincode: no-client-certificate: the client showed no certificate, and\n                  \
-             one is required (Go clients without a certificate of a named\n                  \
-             authority show none)"
+             chaincode: no-client-certificate: the client showed no\n                  \
+             certificate, and one is required (Go clients without a\n                  \
+             certificate of a named authority show none)"
         );
         assert!(plain.lines().all(|line| line.len() <= 80), "{plain}");
     }
