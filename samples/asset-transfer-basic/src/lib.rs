@@ -31,6 +31,7 @@ pub struct Asset {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AssetTransfer;
 
+/// The texts are those that clients of the official sample see.
 #[derive(Debug, thiserror::Error)]
 enum AssetError {
     #[error("the asset {0} already exists")]
@@ -38,14 +39,20 @@ enum AssetError {
     #[error("the asset {0} does not exist")]
     Missing(String),
     #[error("failed to read from world state: {0}")]
+    Read(#[source] LedgerError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("the asset on the ledger is not what it should be: {0}")]
     Stored(#[from] serde_json::Error),
     #[error("incorrect number of params. Expected {expected}, received {received}")]
     Count { expected: usize, received: usize },
-    #[error("the parameter {name} is {value:?}, which is not a whole number")]
-    Number { name: &'static str, value: String },
-    #[error("Function {0} not found in contract AssetTransfer")]
+    #[error(
+        "error managing parameter param{index}. conversion error. value {value} was not passed in expected format int"
+    )]
+    Number { index: usize, value: String },
+    #[error("Blank function name passed")]
+    Blank,
+    #[error("Function {0} not found in contract SmartContract")]
     Function(String),
 }
 
@@ -64,48 +71,55 @@ impl Chaincode for AssetTransfer {
 }
 
 async fn route(ctx: &Context, function: &str, parameters: &[&str]) -> Result<Bytes, AssetError> {
-    match function {
-        "InitLedger" => init_ledger(ctx).await.map(|()| Bytes::new()),
+    match upper_first(function).as_str() {
+        "InitLedger" => init_ledger(ctx).await?,
         "CreateAsset" => {
             let asset = asset_from(parameters)?;
             if exists(ctx, &asset.id).await? {
                 return Err(AssetError::Exists(asset.id));
             }
-            put(ctx, &asset).await.map(|()| Bytes::new())
+            put(ctx, &asset).await?;
         }
         "ReadAsset" => {
-            let [id] = exactly(parameters)?;
-            json(&read(ctx, id).await?)
+            let [id] = first(parameters)?;
+            return json(&read(ctx, id).await?);
         }
         "UpdateAsset" => {
             let asset = asset_from(parameters)?;
             if !exists(ctx, &asset.id).await? {
                 return Err(AssetError::Missing(asset.id));
             }
-            put(ctx, &asset).await.map(|()| Bytes::new())
+            put(ctx, &asset).await?;
         }
         "DeleteAsset" => {
-            let [id] = exactly(parameters)?;
+            let [id] = first(parameters)?;
             if !exists(ctx, id).await? {
                 return Err(AssetError::Missing(id.to_owned()));
             }
             ctx.delete(id).await?;
-            Ok(Bytes::new())
         }
         "AssetExists" => {
-            let [id] = exactly(parameters)?;
-            json(&exists(ctx, id).await?)
+            let [id] = first(parameters)?;
+            return json(&exists(ctx, id).await?);
         }
         "TransferAsset" => {
-            let [id, new_owner] = exactly(parameters)?;
+            let [id, new_owner] = first(parameters)?;
             let mut asset = read(ctx, id).await?;
             let old_owner = std::mem::replace(&mut asset.owner, new_owner.to_owned());
             put(ctx, &asset).await?;
-            Ok(old_owner.into())
+            return Ok(old_owner.into());
         }
-        "GetAllAssets" => json(&all(ctx).await?),
-        unknown => Err(AssetError::Function(unknown.to_owned())),
+        "GetAllAssets" => return json(&all(ctx).await?),
+        "" => return Err(AssetError::Blank),
+        unknown => return Err(AssetError::Function(unknown.to_owned())),
     }
+    Ok(Bytes::new())
+}
+
+/// Functions are found by either case of their first letter, as with Go's contracts.
+fn upper_first(function: &str) -> String {
+    let mut letters = function.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 async fn init_ledger(ctx: &Context) -> Result<(), AssetError> {
@@ -141,12 +155,13 @@ async fn all(ctx: &Query) -> Result<Vec<Asset>, AssetError> {
 }
 
 async fn read(ctx: &Query, id: &str) -> Result<Asset, AssetError> {
-    let stored = ctx.get(id).await?.ok_or_else(|| AssetError::Missing(id.to_owned()))?;
+    let stored = ctx.get(id).await.map_err(AssetError::Read)?;
+    let stored = stored.ok_or_else(|| AssetError::Missing(id.to_owned()))?;
     Ok(serde_json::from_slice(&stored)?)
 }
 
 async fn exists(ctx: &Query, id: &str) -> Result<bool, AssetError> {
-    Ok(ctx.get(id).await?.is_some())
+    Ok(ctx.get(id).await.map_err(AssetError::Read)?.is_some())
 }
 
 async fn put(ctx: &Context, asset: &Asset) -> Result<(), AssetError> {
@@ -158,20 +173,26 @@ fn json(value: &impl Serialize) -> Result<Bytes, AssetError> {
 }
 
 fn asset_from(parameters: &[&str]) -> Result<Asset, AssetError> {
-    let [id, color, size, owner, appraised_value] = exactly(parameters)?;
+    let [id, color, size, owner, appraised_value] = first(parameters)?;
     Ok(Asset {
-        appraised_value: number("appraisedValue", appraised_value)?,
+        appraised_value: number(4, appraised_value)?,
         color: color.to_owned(),
         id: id.to_owned(),
         owner: owner.to_owned(),
-        size: number("size", size)?,
+        size: number(2, size)?,
     })
 }
 
-fn exactly<'a, const N: usize>(parameters: &[&'a str]) -> Result<[&'a str; N], AssetError> {
-    parameters.try_into().map_err(|_| AssetError::Count { expected: N, received: parameters.len() })
+/// The parameters of a function that takes so many. Further ones are ignored, as Go's contracts do.
+fn first<'a, const N: usize>(parameters: &[&'a str]) -> Result<[&'a str; N], AssetError> {
+    let wrong = AssetError::Count { expected: N, received: parameters.len() };
+    parameters.first_chunk().copied().ok_or(wrong)
 }
 
-fn number(name: &'static str, value: &str) -> Result<i64, AssetError> {
-    value.parse().map_err(|_| AssetError::Number { name, value: value.to_owned() })
+/// A whole number; an empty text counts as zero, as with Go's contracts.
+fn number(index: usize, value: &str) -> Result<i64, AssetError> {
+    match value {
+        "" => Ok(0),
+        _ => value.parse().map_err(|_| AssetError::Number { index, value: value.to_owned() }),
+    }
 }

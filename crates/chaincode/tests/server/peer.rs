@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use selvedge::Bytes;
 use selvedge_proto::prost::Message;
 use selvedge_proto::protos::{
     ChaincodeAdditionalParams, ChaincodeInput, ChaincodeMessage, QueryResponse, QueryResultBytes, Response,
