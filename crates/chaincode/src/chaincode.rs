@@ -5,7 +5,11 @@ use crate::{Context, Response};
 /// Chaincode in its rawest form: arguments in, response out.
 ///
 /// Calls of different transactions run at the same time, on threads of their own, so a call may compute or block
-/// without delaying others. A panic fails its own transaction only.
+/// without delaying others. A panic fails its own transaction only; the client hears that there was one, and standard
+/// error says which.
+///
+/// When the stream to the peer ends, for whatever reason, its calls are cancelled: their futures are dropped at their
+/// next `await`. One that never awaits holds its thread until it returns.
 #[async_trait]
 pub trait Chaincode: Send + Sync + 'static {
     /// Called instead of [`Chaincode::invoke`] when the proposal asks for initialisation, which only a chaincode

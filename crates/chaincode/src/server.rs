@@ -97,8 +97,9 @@ impl Server {
         self
     }
 
-    /// The most threads that contracts may hold at once, 512 by default. They are started as they are needed; a
-    /// transaction that waits for the peer holds none.
+    /// The most threads that contracts may hold at once, 512 by default. They are started as they are needed and end
+    /// after ten idle seconds; a transaction that waits for the peer holds none. While contracts that block hold all of
+    /// them, other transactions wait; streams and connections are served all the same.
     #[must_use]
     pub fn contract_threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
@@ -113,7 +114,8 @@ impl Server {
         self
     }
 
-    /// How long running transactions may go on after the server was told to stop, 10 seconds by default.
+    /// How long running transactions may go on after the server was told to stop, 10 seconds by default. Meanwhile new
+    /// ones are refused, and a stream without any is closed at once; whoever still runs after that time is cancelled.
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
