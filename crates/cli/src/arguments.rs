@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Hyperledger Fabric external chaincode: the peer, the chaincode and the edge between them.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a negative answer,
-/// 2 a failure. RUST_LOG chooses what is logged (default: warn).
+/// 2 a failure. RUST_LOG chooses what is logged (default: warn, and error
+/// for demo).
 #[derive(Debug, Parser)]
 #[command(name = "selvedge", version, max_term_width = 100)]
 pub(crate) struct Arguments {

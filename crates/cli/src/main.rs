@@ -45,8 +45,8 @@ fn run(command: Command) -> Result<Answer, Failure> {
 /// The log goes to standard error. `RUST_LOG` chooses what is in it.
 fn start_logging(command: &Command) -> Result<(), Failure> {
     let default = match command {
-        // Its steps tell of every refusal that they provoke; in the log they would be there twice.
-        Command::Demo(_) => "off",
+        // Its steps tell of every refusal that they provoke; as warnings they would be there twice.
+        Command::Demo(_) => "error",
         Command::Sample(_) => "warn",
     };
     let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());

@@ -107,24 +107,34 @@ fn chaincode_pid(steps: &[Value]) -> u32 {
 }
 
 #[test]
-fn what_is_to_be_kept_is_kept() {
+fn what_is_to_be_kept_is_kept_also_without_other_tls_stacks() {
     let temp = tempfile::tempdir().unwrap();
     let kept = temp.path().join("kept");
     let system = tempfile::tempdir().unwrap();
-    let demo = |orgs: &str| {
-        selvedge(system.path()).args(["demo", "--orgs", orgs, "--keep"]).arg(&kept).output().unwrap()
+    let demo = || {
+        let mut command = selvedge(system.path());
+        // A machine without other TLS stacks.
+        command
+            .env("PATH", system.path())
+            .args(["demo", "--orgs", "1", "--keep"])
+            .arg(&kept)
+            .output()
+            .unwrap()
     };
-    let output = demo("1");
+    let output = demo();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{stdout}");
     assert!(stdout.contains(kept.to_str().unwrap()), "{stdout}");
+    for absent in ["node is not on the PATH", "openssl is not on the PATH"] {
+        assert!(stdout.contains(absent), "{stdout}");
+    }
     assert!(!stdout.contains('\u{1b}'), "no colours where there is no terminal");
     let user = "network/peerOrganizations/org1.example.com/users/User1@org1.example.com/msp/signcerts";
     assert!(kept.join(user).is_dir());
     assert_keys_are_private(&kept);
     assert_empty(system.path());
 
-    let output = demo("1");
+    let output = demo();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stdout}");
     assert!(stdout.contains("is not empty"), "{stdout}");
@@ -154,13 +164,14 @@ fn demo_with_chaincode(temp: &Path) -> (Child, u32, BufReader<std::process::Chil
     let mut demo = selvedge(temp).arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(demo.stdout.take().unwrap());
     let mut line = String::new();
-    loop {
+    let chaincode = loop {
         line.clear();
         assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "it ended without a chaincode");
         if let Some(pid) = line.trim().strip_prefix("process: ") {
-            return (demo, pid.parse().unwrap(), stdout);
+            break pid.parse().unwrap();
         }
-    }
+    };
+    (demo, chaincode, stdout)
 }
 
 fn send(signal: Signal, process: &Child) {

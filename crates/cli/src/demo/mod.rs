@@ -35,15 +35,24 @@ pub(crate) async fn run(arguments: &DemoArguments) -> Result<Answer, Failure> {
     }
     if arguments.json {
         output::result(&json(&report)?).map_err(written)?;
-    } else {
+    } else if !report.interrupted {
         view.end(&report).map_err(written)?;
     }
     if report.interrupted {
-        return Err(Failure::new("the demonstration was stopped before its end")
-            .evidence("a signal asked for it (Ctrl-C)")
-            .fix("run it again; nothing of it was left behind"));
+        return Err(interrupted(&report));
     }
     Ok(if report.ok { Answer::Done } else { Answer::Negative })
+}
+
+fn interrupted(report: &Report) -> Failure {
+    let failure = Failure::new("the demonstration was stopped before its end")
+        .evidence("a signal asked for it, as Ctrl-C sends it");
+    match &report.folder {
+        Some(folder) => {
+            failure.fix(format!("remove {} or name another folder, and run it again", folder.display()))
+        }
+        None => failure.fix("run it again"),
+    }
 }
 
 fn json(report: &Report) -> Result<String, Failure> {

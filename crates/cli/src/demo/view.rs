@@ -23,7 +23,7 @@ impl View {
     /// A view that shows the `steps` on standard output, or only the spinner.
     pub(super) fn new(steps: bool) -> Self {
         let spinner = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{elapsed:>7}  {spinner}     {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{elapsed:>7}  {spinner}      {wide_msg}") {
             spinner.set_style(style);
         }
         Self { steps, width: output::width(), spinner }
@@ -89,7 +89,7 @@ impl View {
         let mut lines = vec![wrapped(&title, &first, INDENT, self.width)];
         let mut detail = |label: &str, text: &str| {
             let label = format!("{INDENT}{FAINT}{label}:{FAINT:#} ");
-            lines.push(wrapped(text, &label, &format!("{INDENT}  "), self.width));
+            lines.push(wrapped(&abbreviated(text), &label, &format!("{INDENT}  "), self.width));
         };
         for fact in &step.detail {
             detail(&fact.label, &fact.text);
@@ -124,6 +124,28 @@ fn by_server(refusals: &[Refusal]) -> Vec<(&Seen, Vec<&str>)> {
     views
 }
 
+/// Text in which ids and hashes, runs of hexadecimal digits longer than any number, are cut to what tells them
+/// apart. In full they fit into no line; `--json` has them.
+fn abbreviated(text: &str) -> String {
+    const LONGEST: usize = 40;
+    const SHOWN: usize = 12;
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(digits);
+        match run.get(..SHOWN) {
+            Some(start) if run.len() >= LONGEST => short.extend([start, "…"]),
+            _ => short.push_str(run),
+        }
+        let others = after.find(|c: char| c.is_ascii_hexdigit()).unwrap_or(after.len());
+        let (others, after) = after.split_at(others);
+        short.push_str(others);
+        rest = after;
+    }
+    short
+}
+
 /// What to do next: what to run and what it does.
 fn next(report: &Report) -> Vec<String> {
     let mut next = vec!["Next:".to_owned()];
@@ -133,7 +155,7 @@ fn next(report: &Report) -> Vec<String> {
         }
         None => next.push("selvedge demo --keep     leaves the identities, ledgers and keys".into()),
     }
-    next.push("selvedge demo --json     gives the same as one JSON document".into());
+    next.push("selvedge demo --json     gives the same as one JSON document, ids in full".into());
     next.push("selvedge sample --help   serves the sample to a peer of your own".into());
     next
 }
@@ -182,6 +204,17 @@ mod tests {
              certificate of a named authority show none)"
         );
         assert!(plain.lines().all(|line| line.len() <= 80), "{plain}");
+    }
+
+    #[test]
+    fn ids_are_cut_and_nothing_else_is() {
+        let id = "b6295a8da3a505dab00a168d665232e53b3a4a85812159d2b2f109d3cc8c1178";
+        assert_eq!(
+            abbreviated(&format!("basic_1.0:{id}: error 0A00045C, asset7")),
+            "basic_1.0:b6295a8da3a5…: error 0A00045C, asset7"
+        );
+        assert_eq!(abbreviated("…a"), "…a");
+        assert_eq!(abbreviated(""), "");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use selvedge_client::Definition;
+use tokio::task::JoinHandle;
 
 use super::chaincode::{Chaincode, Reservation};
 use super::step::{Recorder, Told};
@@ -19,6 +20,9 @@ const LABEL: &str = "basic_1.0";
 /// What has been opened so far; whatever it is, [`Story::end`] closes it.
 #[derive(Default)]
 pub(super) struct Story {
+    /// The network while it starts: what is half done then cannot be ended before it is done, or it would still
+    /// write into a folder that is gone.
+    starting: Option<JoinHandle<Result<Network, NetworkError>>>,
     network: Option<Network>,
     chaincode: Option<Chaincode>,
 }
@@ -53,7 +57,12 @@ impl Story {
             }
             None => Ok(()),
         };
-        if let Some(network) = self.network {
+        let network = match self.starting {
+            // A start that failed has nothing that would have to be ended.
+            Some(starting) => starting.await.ok().and_then(Result::ok),
+            None => self.network,
+        };
+        if let Some(network) = network {
             network.shutdown().await;
             told = told.fact("network", "every port is closed");
         }
@@ -67,7 +76,10 @@ impl Story {
         folder: &Path,
     ) -> Option<bool> {
         let title = "Start the network";
-        let network = recorder.step("network", title, start(config, folder)).await?;
+        let starting = self.starting.insert(start(config, folder));
+        let network = recorder.step("network", title, started(starting)).await;
+        self.starting = None;
+        let network = network?;
         let network = &*self.network.insert(network);
         let channel = network.channels().first()?;
 
@@ -88,12 +100,17 @@ impl Story {
     }
 }
 
-async fn start(config: &DemoConfig, folder: &Path) -> Result<(Network, Told), DemoError> {
-    let config = NetworkConfig {
+fn start(config: &DemoConfig, folder: &Path) -> JoinHandle<Result<Network, NetworkError>> {
+    tokio::spawn(Network::start(NetworkConfig {
         ports: Ports::Free,
         ..NetworkConfig::test_network(folder.join("network"), config.organizations)
-    };
-    let network = Network::start(config).await?;
+    }))
+}
+
+async fn started(
+    starting: &mut JoinHandle<Result<Network, NetworkError>>,
+) -> Result<(Network, Told), DemoError> {
+    let network = starting.await.map_err(|error| DemoError::unexpected("a network", error.to_string()))??;
     let mut told = Told::default();
     for peer in network.peers() {
         told = told.fact(peer.msp_id(), format!("{} at {}", peer.name(), peer.address()));

@@ -53,7 +53,7 @@ impl Transactions<'_> {
 
     async fn read_asset(&self) -> Result<((), Told), DemoError> {
         let asset = self.owned_by("Ada").await?;
-        Ok(((), Told::default().fact("evaluated", asset.to_string())))
+        Ok(((), Told::default().fact("evaluated", describe(&asset))))
     }
 
     async fn transfer_asset(&self) -> Result<((), Told), DemoError> {
@@ -112,4 +112,10 @@ impl Transactions<'_> {
         let arguments = arguments.iter().map(|argument| argument.as_bytes().to_vec());
         ProposalBuilder::new(self.channel, self.chaincode).args(arguments)
     }
+}
+
+/// The fields of an asset with spaces between them, so that the text can be wrapped.
+fn describe(asset: &Value) -> String {
+    let fields = asset.as_object().into_iter().flatten();
+    fields.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }

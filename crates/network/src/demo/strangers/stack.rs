@@ -135,6 +135,10 @@ async fn dial_with_node(attempt: &Attempt) -> Result<Ended, DemoError> {
     let argument =
         serde_json::json!({ "host": host, "port": port, "ca": ca, "cert": cert, "key": key }).to_string();
     let mut command = Command::new("node");
+    // What the caller has set to make Node trust more must not count here.
+    for variable in ["NODE_OPTIONS", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS"] {
+        command.env_remove(variable);
+    }
     command.args(["-e", NODE_SCRIPT, "--", &argument]);
     let output = run(command, "node").await?;
     match serde_json::from_str::<NodeAnswer>(&output.stdout) {
