@@ -184,12 +184,13 @@ impl Network {
     /// Ends all servers, orders what is in line, and closes the ledgers.
     pub async fn shutdown(self) {
         self.stopping.cancel();
+        // Readers that follow the chain wait for blocks; the end of the orderer ends them.
+        self.orderer.stop().await;
         for server in self.servers {
             if let Err(error) = server.await {
                 tracing::error!(%error, "a server ended badly");
             }
         }
-        self.orderer.stop().await;
         for peer in self.peers {
             peer.shutdown().await;
         }
