@@ -1,5 +1,6 @@
 //! One peer from the installation of a package to committed transactions: a real chaincode stream over mutual TLS, real
 //! signatures, and a ledger that commits what comes out.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod endorser_support;
 #[allow(dead_code, reason = "it serves the tests of the host, which use more of it")]
@@ -97,7 +98,7 @@ async fn install(network: &Network, package: Bytes) -> String {
 }
 
 async fn define(network: &Network, name: &str, package_id: &str, init_required: bool) {
-    let local = chaincode_source::Local { package_id: package_id.to_owned(), ..Default::default() };
+    let local = chaincode_source::Local { package_id: package_id.to_owned() };
     let approve = ApproveChaincodeDefinitionForMyOrgArgs {
         sequence: 1,
         name: name.to_owned(),

@@ -1,4 +1,5 @@
 //! Proposals as nobody honest makes them, and the endorser as a service over a real connection.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod endorser_support;
 

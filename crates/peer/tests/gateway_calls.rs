@@ -1,4 +1,5 @@
 //! Evaluate, Submit and CommitStatus, and what the service makes of errors.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod committer_support;
 mod gateway_support;

@@ -1,4 +1,5 @@
 //! The gateway's choice of endorsers, with endorsers that follow a script.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 mod committer_support;
 mod gateway_support;

@@ -18,6 +18,8 @@ mod judge;
 mod plan;
 mod prepare;
 mod proposal;
+#[cfg(test)]
+mod replay;
 mod requirements;
 mod service;
 mod submit;

@@ -231,7 +231,7 @@ impl Draft {
 
     pub(crate) fn proposal(&self, by: &SigningIdentity) -> Proposal {
         let id = ChaincodeId { name: self.chaincode.clone(), ..ChaincodeId::default() };
-        let extension = ChaincodeHeaderExtension { chaincode_id: Some(id.clone()), ..Default::default() };
+        let extension = ChaincodeHeaderExtension { chaincode_id: Some(id.clone()) };
         let channel = ChannelHeader {
             r#type: HeaderType::EndorserTransaction as i32,
             timestamp: Some(SystemTime::now().into()),

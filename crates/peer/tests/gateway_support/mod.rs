@@ -231,7 +231,7 @@ pub(crate) fn proposal(
         timestamp: Some(SystemTime::now().into()),
         channel_id: channel.to_owned(),
         tx_id,
-        extension: encode(&ChaincodeHeaderExtension { chaincode_id: Some(id.clone()), ..Default::default() }),
+        extension: encode(&ChaincodeHeaderExtension { chaincode_id: Some(id.clone()) }),
         ..ChannelHeader::default()
     };
     let input = ChaincodeInput { args: vec!["get".into(), "a".into()], ..ChaincodeInput::default() };

@@ -1,0 +1,124 @@
+//! Puts recorded requests to our own gateway: what the real one refused without asking anybody must be refused in the
+//! same way.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use prost::Message;
+use selvedge_golden::Corpus;
+use selvedge_proto::common::Envelope;
+use selvedge_proto::gateway::{EndorseRequest, EvaluateRequest, SignedCommitStatusRequest, SubmitRequest};
+use selvedge_proto::orderer::BroadcastResponse;
+use selvedge_proto::protos::{ProposalResponse, SignedProposal};
+use serde_json::Value;
+use tonic::Code;
+
+use super::{BroadcastError, Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayError};
+use crate::endorser::replay::Peer;
+use crate::endorser::{Endorser, EndorserError};
+
+/// A node that nobody should ask.
+#[derive(Default)]
+struct Unasked {
+    msp_id: String,
+    identity: Bytes,
+}
+
+#[async_trait]
+impl Endorser for Unasked {
+    fn msp_id(&self) -> &str {
+        &self.msp_id
+    }
+
+    fn address(&self) -> &str {
+        "127.0.0.1:7051"
+    }
+
+    fn identity(&self) -> &Bytes {
+        &self.identity
+    }
+
+    async fn process_proposal(&self, _: SignedProposal) -> Result<ProposalResponse, EndorserError> {
+        panic!("the recorded gateway asked nobody")
+    }
+}
+
+#[async_trait]
+impl Broadcaster for Unasked {
+    fn msp_id(&self) -> &str {
+        &self.msp_id
+    }
+
+    fn address(&self) -> &str {
+        "127.0.0.1:7050"
+    }
+
+    async fn broadcast(&self, _: Envelope) -> Result<BroadcastResponse, BroadcastError> {
+        panic!("the recorded gateway asked nobody")
+    }
+}
+
+/// A gateway on the recorded channel.
+fn gateway(channel: &str) -> Gateway {
+    let peer = Peer::new(channel, "org1");
+    peer.commit_all();
+    let gateway = Gateway::new("Org1MSP", GatewayConfig::default());
+    let node = |msp_id: &str| Unasked { msp_id: msp_id.to_owned(), ..Unasked::default() };
+    gateway.set_channel(GatewayChannel {
+        channel: Arc::clone(&peer.channel),
+        endorsers: vec![Arc::new(node("Org1MSP")), Arc::new(node("Org2MSP"))],
+        broadcasters: vec![Arc::new(node("OrdererMSP"))],
+    });
+    gateway
+}
+
+async fn call(gateway: &Gateway, exchange: &Value) -> Result<(), GatewayError> {
+    fn request<M: Message + Default>(exchange: &Value) -> M {
+        M::decode(hex::decode(exchange["request"].as_str().unwrap()).unwrap().as_slice()).unwrap()
+    }
+    match exchange["method"].as_str().unwrap().rsplit('/').next().unwrap() {
+        "Evaluate" => gateway.evaluate(request::<EvaluateRequest>(exchange)).await.map(drop),
+        "Endorse" => gateway.endorse(request::<EndorseRequest>(exchange)).await.map(drop),
+        "Submit" => gateway.submit(request::<SubmitRequest>(exchange)).await.map(drop),
+        "CommitStatus" => {
+            gateway.commit_status(request::<SignedCommitStatusRequest>(exchange)).await.map(drop)
+        }
+        other => panic!("{other} is no unary call of the gateway"),
+    }
+}
+
+/// Whether the gateway itself refused it, by what it knows of the channel.
+fn is_own_refusal(exchange: &Value) -> bool {
+    let grpc = &exchange["grpc"];
+    let asked_others = [Code::Aborted, Code::DeadlineExceeded, Code::Unknown]
+        .iter()
+        .any(|code| grpc["code"].as_i64() == Some(i64::from(*code as i32)));
+    // What these need is known of the endorsers, which have neither identities nor packages here.
+    let by_endorsers = ["init required", "no package", "explicit org"]
+        .iter()
+        .any(|part| exchange["label"].as_str().unwrap().contains(part));
+    grpc["code"] != 0
+        && grpc["details"].as_array().is_none_or(Vec::is_empty)
+        && exchange["request"].is_string()
+        && !asked_others
+        && !by_endorsers
+}
+
+#[tokio::test]
+async fn golden_refusals_of_the_gateway_are_ours() {
+    let index = Corpus::get().json("streams/index.json");
+    let gateway = gateway(index["channel"].as_str().unwrap());
+    let exchanges = Corpus::get().json_lines("exchanges/gateway.jsonl");
+    let refusals: Vec<_> = exchanges.iter().filter(|exchange| is_own_refusal(exchange)).collect();
+    assert!(refusals.len() >= 10, "the corpus has refusals by the gateway itself");
+    for exchange in refusals {
+        let label = exchange["label"].as_str().unwrap();
+        let error = call(&gateway, exchange).await.expect_err(label);
+        let code = Code::from(i32::try_from(exchange["grpc"]["code"].as_i64().unwrap()).unwrap());
+        // Go's protobuf library varies its texts by such spaces, so that nobody relies on them.
+        let message = exchange["grpc"]["message"].as_str().unwrap().replace('\u{a0}', " ");
+        assert_eq!((error.code, error.message), (code, message), "{label}");
+        assert!(error.details.is_empty(), "{label}");
+    }
+}
