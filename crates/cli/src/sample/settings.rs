@@ -1,6 +1,6 @@
 //! What a sample is served with: flags first, then the environment variables of Fabric's samples.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use selvedge::tls::{Identity, ServerSecurity, ServerTls, Target};
 use selvedge_package::PackageId;
@@ -125,5 +125,5 @@ fn missing(what: &str, flag: &str, variable: &str) -> Failure {
 }
 
 fn show(path: &Path) -> String {
-    PathBuf::from(path).display().to_string()
+    path.display().to_string()
 }
