@@ -19,6 +19,7 @@ use selvedge_proto::lifecycle::{
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeAction, ChaincodeMessage, PutState, Response, TxValidationCode};
 use selvedge_proto::protos::{ChaincodeInput, ProposalResponsePayload};
+use selvedge_session::request::{InvokeChaincode, Request};
 use tonic::Code;
 
 use endorser_support::{Draft, Network, encode, within};
@@ -32,7 +33,7 @@ struct Running {
     _server: Server,
 }
 
-/// What the chaincode does: `get KEY`, `put KEY VALUE`, `private KEY VALUE`, `fail`, `call NAME ARGS…`.
+/// What the chaincode does: `get KEY`, `put KEY VALUE`, `private KEY VALUE`, `call NAME ARGS…`.
 async fn play(mut session: Session) {
     loop {
         let begin = session.receive().await;
@@ -56,6 +57,19 @@ async fn play(mut session: Session) {
                 session.reply(&begin, Type::PutState, put.encode_to_vec()).await;
                 let answer = session.receive().await;
                 finish(&mut session, &begin, answer).await;
+            }
+            ["call", name, ref inner @ ..] => {
+                let args = inner.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+                let input = ChaincodeInput { args, ..ChaincodeInput::default() };
+                let call = InvokeChaincode { name: name.to_owned(), input };
+                session.reply(&begin, Type::InvokeChaincode, call.encode()).await;
+                let answer = session.receive().await;
+                if answer.r#type() == Type::Error {
+                    session.complete(&begin, 200, &answer.payload).await;
+                } else {
+                    let ended = ChaincodeMessage::decode(answer.payload).unwrap();
+                    session.complete(&begin, 200, &Response::decode(ended.payload).unwrap().payload).await;
+                }
             }
             _ => session.complete(&begin, 500, b"no such function").await,
         }
@@ -226,6 +240,47 @@ async fn a_chaincode_is_initialised_once() {
         message(draft).await,
         "invalid invocation: chaincode 'basic' does not require initialization but called as init"
     );
+}
+
+#[tokio::test]
+async fn one_chaincode_calls_another_in_one_transaction() {
+    let Running { network, _server } = Running::start().await;
+    let certificates = Certificates::new();
+    let mut server = Server::start(certificates.mutual()).await;
+    let connection = certificates.connection(server.address);
+    let package = PackageBuilder::new("other_1").unwrap().connection(&connection).unwrap().build().unwrap();
+    let package_id = install(&network, package.bytes().clone()).await;
+    define(&network, "other", &package_id, false).await;
+    let caller = Arc::clone(&network);
+    let call = tokio::spawn(async move {
+        let args: [&[u8]; 5] = [b"call", b"other:9.9", b"put", b"a", b"from basic"];
+        caller.submit(&caller.org.client, Draft::new("basic", &args)).await
+    });
+    tokio::spawn(play(server.accept_ready(&package_id).await));
+    assert_eq!(within(call).await.unwrap().unwrap().result(), TxValidationCode::Valid);
+    let read = network.evaluate("other", &[b"get", b"a"]).await.unwrap();
+    assert_eq!(
+        read.payload,
+        Bytes::from_static(b"from basic"),
+        "it was written under the called chaincode's name"
+    );
+    let read = network.evaluate("basic", &[b"call", b"other", b"get", b"a"]).await.unwrap();
+    assert_eq!(read.payload, Bytes::from_static(b"from basic"));
+
+    let text = async |name: &[u8]| {
+        let response = network.evaluate("basic", &[b"call", name, b"get", b"a"]).await.unwrap();
+        String::from_utf8(response.payload.to_vec()).unwrap()
+    };
+    let itself = text(b"basic").await;
+    assert!(itself.contains(": execute failed: error sending: txid: "), "{itself}");
+    assert!(itself.ends_with("(testchannel) exists"), "{itself}");
+    let missing = text(b"ghost").await;
+    assert!(
+        missing.ends_with("failed to get chaincode container info for ghost: chaincode ghost not found"),
+        "{missing}"
+    );
+    let elsewhere = text(b"other/nochannel").await;
+    assert!(elsewhere.ends_with("Failed to get policy manager for channel [nochannel]"), "{elsewhere}");
 }
 
 #[tokio::test]

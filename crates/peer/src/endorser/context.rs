@@ -22,7 +22,7 @@ use selvedge_session::request::{
 
 use self::collections::Permissions;
 use super::executor::Executor;
-use super::state::{Results, SharedState};
+use super::state::{OVERHEAD, Results, SharedState};
 use crate::channel::Channel;
 use crate::invocation::TransactionContext;
 
@@ -191,6 +191,7 @@ impl<'a> Context<'a> {
             reply.map(|reply| R::encode_reply(&reply))
         }
         use AnyRequest as Any;
+        self.transaction.state.charge(size(&request))?;
         match request {
             Any::GetState(request) => reply(Any::GetState, self.get(request)),
             Any::GetStateMultiple(request) => reply(Any::GetStateMultiple, self.get_multiple(request)),
@@ -212,9 +213,36 @@ impl<'a> Context<'a> {
     }
 
     async fn call(&mut self, request: InvokeChaincode) -> Result<Bytes, String> {
+        self.transaction.state.charge(0)?;
         let message = self.executor.call(self.transaction, request).await?;
         Ok(InvokeChaincode::encode_reply(&message))
     }
+}
+
+/// The bytes of a request that stay in memory until the transaction ends.
+fn size(request: &AnyRequest) -> usize {
+    match request {
+        AnyRequest::PutState(PutState { key, value, .. }) => key.len() + value.len(),
+        AnyRequest::GetState(GetState { key, .. })
+        | AnyRequest::GetPrivateDataHash(GetPrivateDataHash { key, .. })
+        | AnyRequest::GetStateMetadata(GetStateMetadata { key, .. })
+        | AnyRequest::DelState(DelState { key, .. })
+        | AnyRequest::PurgePrivateState(PurgePrivateState { key, .. }) => key.len(),
+        AnyRequest::PutStateMetadata(PutStateMetadata { key, metadata, .. }) => {
+            key.len() + metadata.metakey.len() + metadata.value.len()
+        }
+        AnyRequest::GetStateMultiple(GetStateMultiple { keys, .. }) => {
+            keys.iter().map(|key| key.len() + OVERHEAD).sum()
+        }
+        AnyRequest::WriteBatchState(WriteBatchState { rec }) => rec.iter().map(record_size).sum(),
+        AnyRequest::GetStateByRange(range) => range.start_key.len() + range.end_key.len(),
+        _ => 0,
+    }
+}
+
+fn record_size(record: &WriteRecord) -> usize {
+    let metadata = record.metadata.as_ref().map_or(0, |entry| entry.metakey.len() + entry.value.len());
+    record.key.len() + record.value.len() + metadata + OVERHEAD
 }
 
 impl TransactionContext for Context<'_> {
