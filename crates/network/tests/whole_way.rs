@@ -95,3 +95,32 @@ async fn a_chaincode_is_deployed_and_called() {
     serving.stop().await;
     network.shutdown().await;
 }
+
+/// Two organisations commit at their own pace. A client that waits for its own peer and goes on at once must not be
+/// told that the endorsements disagree.
+#[tokio::test(flavor = "multi_thread")]
+async fn endorsers_catch_up_with_the_gateways_peer() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = NetworkConfig { ports: Ports::Free, ..NetworkConfig::test_network(folder.path(), 2) };
+    let network = Network::start(config).await.unwrap();
+    let place = network.edge().server("basic", &free_address()).unwrap();
+    let deployment = Deployment {
+        channel: CHANNEL.to_owned(),
+        definition: definition("basic"),
+        package: place.package("basic_1.0").unwrap().bytes().to_vec().into(),
+    };
+    let package_id = network.deploy(&deployment).await.unwrap();
+    let serving = serve(&place, &package_id).await;
+    let org1 = user(&network, 0).await;
+    org1.submit_and_wait(call("InitLedger"), &[]).await.unwrap();
+    let mut owner = "Tomoko".to_owned();
+    for round in 0..50 {
+        let next = format!("owner{round}");
+        let (submitted, _) =
+            org1.submit_and_wait(call("TransferAsset").arg("asset1").arg(next.clone()), &[]).await.unwrap();
+        assert_eq!(submitted.response.payload, owner, "round {round}");
+        owner = next;
+    }
+    serving.stop().await;
+    network.shutdown().await;
+}

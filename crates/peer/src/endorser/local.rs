@@ -11,6 +11,10 @@ use super::executor::Executor;
 use super::{Channels, Endorser, EndorserError, Received, is_system_chaincode};
 use crate::host::Host;
 
+/// How long an endorser waits for its committer to reach what another peer of the process has committed, which takes
+/// milliseconds unless the disk is slow.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
 /// How a peer endorses.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -105,6 +109,15 @@ impl Endorser for LocalEndorser {
         let snapshot = channel.ledger().snapshot();
         let definitions = executor.definitions(&channel);
         definitions.runnable(snapshot.as_ref(), channel.id(), chaincode, &executor.host).is_ok()
+    }
+
+    /// Waits for the channel's committer, at most for [`CATCH_UP`].
+    async fn catch_up(&self, channel: &str, height: u64) {
+        let Some(channel) = self.0.executor.channels.get(channel) else { return };
+        let mut committed = channel.ledger().subscribe();
+        // Whether it was reached or not, the endorser answers with what it has.
+        let reached = committed.wait_for(|committed| *committed >= height);
+        drop(tokio::time::timeout(CATCH_UP, reached).await);
     }
 
     async fn process_proposal(&self, proposal: SignedProposal) -> Result<ProposalResponse, EndorserError> {

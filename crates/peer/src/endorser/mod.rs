@@ -73,6 +73,10 @@ pub trait Endorser: Send + Sync {
         true
     }
 
+    /// Gives the endorser a moment to commit what others have committed already, so that its simulation agrees with
+    /// theirs. One that cannot tell, such as a remote one, does not wait.
+    async fn catch_up(&self, _channel: &str, _height: u64) {}
+
     /// Simulates and endorses a proposal.
     ///
     /// # Errors

@@ -27,20 +27,28 @@ impl Gateway {
                 || GatewayError::invalid("the proposed transaction must contain a signed proposal"),
             )?;
         let unpacked = Unpacked::read(&proposal).map_err(GatewayError::invalid)?;
+        // The state that this peer knows before anybody is asked; the others should know it too.
+        let height = self.channel(&unpacked.channel_id).map_or(0, |joined| joined.channel.ledger().height());
         let plan = if request.endorsing_organizations.is_empty() {
             self.plan_from_first(&unpacked, &proposal).await?
         } else {
             self.plan_for(&unpacked, request.endorsing_organizations)?
         };
-        let plan = self.collect(plan, &proposal).await?;
+        let plan = self.collect(plan, &proposal, (&unpacked.channel_id, height)).await?;
         let (proposal_response_payload, endorsements) = plan.into_endorsements();
         let action = ChaincodeEndorsedAction { proposal_response_payload, endorsements };
         let prepared = prepare(unpacked.header, unpacked.payload, action);
         Ok(EndorseResponse { prepared_transaction: Some(prepared) })
     }
 
-    /// Asks endorsers until there are enough endorsements.
-    async fn collect(&self, mut plan: Plan, proposal: &SignedProposal) -> Result<Plan, GatewayError> {
+    /// Asks endorsers until there are enough endorsements. Those that can tell are given a moment to reach the height
+    /// of this peer's channel, since endorsements on different states disagree.
+    async fn collect(
+        &self,
+        mut plan: Plan,
+        proposal: &SignedProposal,
+        (channel_id, height): (&str, u64),
+    ) -> Result<Plan, GatewayError> {
         loop {
             let indices = match plan.next() {
                 Next::Done => return Ok(plan),
@@ -53,7 +61,10 @@ impl Gateway {
             };
             let asked = indices.iter().map(|index| {
                 let endorser = &plan.candidate(*index).endorser;
-                judged(self.config().endorsement_timeout, endorser.process_proposal(proposal.clone()))
+                judged(self.config().endorsement_timeout, async move {
+                    endorser.catch_up(channel_id, height).await;
+                    endorser.process_proposal(proposal.clone()).await
+                })
             });
             let answers = join_all(asked).await;
             for (index, answer) in indices.into_iter().zip(answers) {
