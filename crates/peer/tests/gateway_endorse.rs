@@ -52,6 +52,18 @@ async fn both_organizations_of_an_and_are_asked() {
     assert_eq!(Header::decode(proposed.header).unwrap(), header);
 }
 
+/// Endorsements on different states disagree, so the others are asked only once they had a moment to commit what the
+/// gateway's own peer has committed.
+#[tokio::test]
+async fn the_others_catch_up_with_the_gateways_own_peer() {
+    let setup = Setup::new();
+    let (one, two) = (setup.endorser(0, Answer::endorse("same")), setup.endorser(1, Answer::endorse("same")));
+    let gateway = setup.gateway([&one, &two]);
+    gateway.endorse(setup.endorse_request("basic", false)).await.unwrap();
+    assert_eq!(two.caught_up(), setup.channel.ledger().height());
+    assert!(setup.channel.ledger().height() > 0);
+}
+
 #[tokio::test]
 async fn one_organization_is_enough_for_an_or() {
     let setup = Setup::new();

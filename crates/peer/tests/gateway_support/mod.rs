@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -63,12 +63,18 @@ pub(crate) struct Scripted {
     answer: Answer,
     has_packages: bool,
     asked: AtomicUsize,
+    caught_up: AtomicU64,
 }
 
 impl Scripted {
     /// How often it was asked.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The height that it was asked to reach before it endorses.
+    pub(crate) fn caught_up(&self) -> u64 {
+        self.caught_up.load(Ordering::SeqCst)
     }
 
     fn endorse(&self, payload: &'static str, interest: Vec<ChaincodeCall>) -> ProposalResponse {
@@ -106,6 +112,11 @@ impl Endorser for Scripted {
 
     fn runs(&self, _: &str, _: &str) -> bool {
         self.has_packages
+    }
+
+    async fn catch_up(&self, _: &str, height: u64) {
+        assert_eq!(self.asked(), 0, "it was asked to endorse before");
+        self.caught_up.store(height, Ordering::SeqCst);
     }
 
     async fn process_proposal(&self, _: SignedProposal) -> Result<ProposalResponse, EndorserError> {
@@ -170,6 +181,7 @@ impl Setup {
             answer,
             has_packages,
             asked: AtomicUsize::new(0),
+            caught_up: AtomicU64::new(0),
         })
     }
 
