@@ -1,4 +1,5 @@
 //! The whole way over real sockets: a client, a gateway under TLS, a chaincode server under mutual TLS, a block.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 use asset_transfer_basic::{Asset, AssetTransfer};
 use selvedge::Server;
