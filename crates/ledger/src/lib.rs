@@ -5,6 +5,7 @@
 
 pub mod block;
 mod database;
+pub mod deliver;
 mod error;
 mod hash;
 mod ledger;

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use prost::Message;
 use selvedge_identity::channel::ConsensusState;
-use selvedge_identity::{Certificate, ChannelConfig, SignedData};
+use selvedge_identity::{ChannelConfig, SignedData};
+use selvedge_ledger::deliver::Expiry;
 use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload, Status};
-use selvedge_proto::msp::SerializedIdentity;
 
 /// Why an envelope is not ordered, as it is told to whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +86,7 @@ pub(crate) fn admit(
         let reason = "GetSignatureHeaderFromBytes failed, err proto: cannot parse invalid wire-format data";
         Refusal::bad_request(format!("could not convert message to signedData: {reason}"))
     })?;
-    if expiry(&signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
+    if Expiry::of(&signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
         return Err(Refusal::bad_request("broadcast client identity expired"));
     }
     authorize(config, "/Channel/Writers", signed)
@@ -106,24 +106,4 @@ pub(crate) fn authorize(config: &ChannelConfig, policy: &str, signed: SignedData
 /// Whether the channel is being moved to another consensus and takes no transactions meanwhile.
 pub(crate) fn is_in_maintenance(config: &ChannelConfig) -> bool {
     config.consensus().state == ConsensusState::Maintenance
-}
-
-/// The end of a certificate, in seconds since 1970.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Expiry(i64);
-
-impl Expiry {
-    /// Whether the moment of the end has come.
-    pub(crate) fn is_over(self, now: SystemTime) -> bool {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.0 <= i64::try_from(now).unwrap_or(i64::MAX)
-    }
-}
-
-/// When the certificate in a serialized identity expires, whoever issued it. An identity that cannot be read has no
-/// expiry; the policy refuses it.
-pub(crate) fn expiry(identity: &[u8]) -> Option<Expiry> {
-    let identity = SerializedIdentity::decode(identity).ok()?;
-    let certificate = Certificate::from_pem(&identity.id_bytes).ok()?;
-    Some(Expiry(certificate.not_after()))
 }
