@@ -111,7 +111,7 @@ impl Endorser for LocalEndorser {
         definitions.runnable(snapshot.as_ref(), channel.id(), chaincode, &executor.host).is_ok()
     }
 
-    /// Waits for the channel's committer, at most for [`CATCH_UP`].
+    /// Waits for the channel's committer, at most for two seconds.
     async fn catch_up(&self, channel: &str, height: u64) {
         let Some(channel) = self.0.executor.channels.get(channel) else { return };
         let mut committed = channel.ledger().subscribe();
