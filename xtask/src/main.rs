@@ -38,7 +38,7 @@ enum Check {
     Deny,
     /// Our messages equal those of the official Python package
     Protos,
-    /// The official client and shim against our network and chaincode
+    /// The official clients and shims against our network and chaincode
     Interop,
     /// All of these in order
     Ci,

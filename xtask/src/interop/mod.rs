@@ -1,7 +1,8 @@
-//! Official parts against ours: Fabric's Node client at our gateway, Fabric's Node shim behind our
-//! peer, and the same client with our own chaincode.
+//! Official parts against ours: Fabric's Node and Go clients at our gateway, with chaincode on Fabric's
+//! Node and Go shims behind our peer, and with our own.
 
 mod description;
+mod parts;
 mod process;
 
 use std::fs;
@@ -14,44 +15,32 @@ use crate::command;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
-use description::{Chaincode, Description};
+use description::Description;
+use parts::{Client, Server};
 use process::Process;
 
-const CLIENT: &str = "interop/node-client";
-const SHIM: &str = "interop/node-chaincode";
+/// The Go client with the Node shim is left out: it would show nothing that the others do not.
+const SCENARIOS: [(Client, Server); 5] = [
+    (Client::Node, Server::NodeShim),
+    (Client::Node, Server::Selvedge),
+    (Client::Node, Server::GoShim),
+    (Client::Go, Server::Selvedge),
+    (Client::Go, Server::GoShim),
+];
 
 /// Generous: they only end what hangs.
 const NETWORK_LIMIT: Duration = Duration::from_secs(120);
 const SERVER_LIMIT: Duration = Duration::from_secs(60);
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 
-/// Who serves asset-transfer-basic behind our peer.
-#[derive(Clone, Copy)]
-enum Server {
-    /// The official shim, from `interop/node-chaincode`.
-    NodeShim,
-    /// `selvedge sample asset-transfer-basic`.
-    Selvedge,
-}
-
 /// Every combination runs in a network of its own; all of them run, whatever fails before.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
-    for folder in [CLIENT, SHIM] {
-        command::run(Command::new("npm").arg("ci").current_dir(workspace.path(folder)))?;
-    }
-    command::run(
-        Command::new("cargo")
-            .args(["build", "--release", "--locked"])
-            .args(["--package", "selvedge-cli", "--bin", "selvedge"])
-            .args(["--package", "selvedge-network", "--example", "interop"])
-            .current_dir(workspace.path("")),
-    )?;
-    let scenarios = [Server::NodeShim, Server::Selvedge];
+    parts::build(workspace)?;
     let mut failed = 0;
-    for server in scenarios {
+    for (client, server) in SCENARIOS {
         let begin = Instant::now();
-        println!("== the official Node client with {}", server.title());
-        match scenario(workspace, server) {
+        println!("== {} with {}", client.title(), server.title());
+        match scenario(workspace, client, server) {
             Ok(()) => println!("== passed in {:.1} s", begin.elapsed().as_secs_f64()),
             Err(error) => {
                 failed += 1;
@@ -59,12 +48,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
             }
         }
     }
-    println!("{} scenarios passed, {failed} failed", scenarios.len() - failed);
-    if failed == 0 { Ok(()) } else { Err(Error::Scenarios { failed, total: scenarios.len() }) }
+    println!("{} scenarios passed, {failed} failed", SCENARIOS.len() - failed);
+    if failed == 0 { Ok(()) } else { Err(Error::Scenarios { failed, total: SCENARIOS.len() }) }
 }
 
-fn scenario(workspace: &Workspace, server: Server) -> Result<(), Error> {
-    let folder = fresh_folder(workspace, server)?;
+fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(), Error> {
+    let folder = fresh_folder(workspace, client, server)?;
     let file = folder.join("network.json");
     let address = free_address()?;
     let mut network = Process::start(
@@ -85,9 +74,8 @@ fn scenario(workspace: &Workspace, server: Server) -> Result<(), Error> {
     let mut serving = Process::start("chaincode", &mut command, &folder.join("chaincode.log"))?;
     serving.wait_until("listening port", SERVER_LIMIT, || TcpStream::connect(&chaincode.address).is_ok())?;
 
-    let mut client = Command::new("node");
-    client.arg("src/main.js").arg("--config").arg(&file).args(["--chaincode", &chaincode.name]);
-    let driven = command::run_within(client.current_dir(workspace.path(CLIENT)), CLIENT_LIMIT);
+    let mut client = client.command(workspace, server, &file, chaincode);
+    let driven = command::run_within(&mut client, CLIENT_LIMIT);
     if let Err(error) = driven {
         println!("{}", serving.error("its side of the story".to_owned()));
         println!("{}", network.error("its side of the story".to_owned()));
@@ -97,63 +85,9 @@ fn scenario(workspace: &Workspace, server: Server) -> Result<(), Error> {
     network.finish()
 }
 
-impl Server {
-    fn name(self) -> &'static str {
-        match self {
-            Self::NodeShim => "node-shim",
-            Self::Selvedge => "selvedge",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::NodeShim => "the official Node shim",
-            Self::Selvedge => "our own chaincode",
-        }
-    }
-
-    /// The chaincode as a service under mutual TLS.
-    fn command(self, workspace: &Workspace, chaincode: &Chaincode) -> Command {
-        match self {
-            Self::NodeShim => {
-                let mut command = Command::new("node");
-                command
-                    .current_dir(workspace.path(SHIM))
-                    .args(["node_modules/.bin/fabric-chaincode-node", "server"])
-                    .args([
-                        "--chaincode-address",
-                        &chaincode.address,
-                        "--chaincode-id",
-                        &chaincode.package_id,
-                    ])
-                    .arg("--chaincode-tls-key-file")
-                    .arg(&chaincode.server_key)
-                    .arg("--chaincode-tls-cert-file")
-                    .arg(&chaincode.server_certificate)
-                    .arg("--chaincode-tls-client-cacert-file")
-                    .arg(&chaincode.client_ca);
-                command
-            }
-            // The names of Fabric's own external chaincode sample.
-            Self::Selvedge => {
-                let mut command = Command::new(workspace.target("release/selvedge"));
-                command
-                    .args(["sample", "asset-transfer-basic"])
-                    .env("CHAINCODE_SERVER_ADDRESS", &chaincode.address)
-                    .env("CHAINCODE_ID", &chaincode.package_id)
-                    .env("CHAINCODE_TLS_DISABLED", "false")
-                    .env("CHAINCODE_TLS_KEY", &chaincode.server_key)
-                    .env("CHAINCODE_TLS_CERT", &chaincode.server_certificate)
-                    .env("CHAINCODE_CLIENT_CA_CERT", &chaincode.client_ca);
-                command
-            }
-        }
-    }
-}
-
 /// What an earlier run left is removed; what this run leaves stays for reading.
-fn fresh_folder(workspace: &Workspace, server: Server) -> Result<PathBuf, Error> {
-    let folder = workspace.target("interop").join(server.name());
+fn fresh_folder(workspace: &Workspace, client: Client, server: Server) -> Result<PathBuf, Error> {
+    let folder = workspace.target("interop").join(format!("{}-{}", client.name(), server.name()));
     let failed = |action| {
         let path = folder.clone();
         move |source| Error::File { action, path, source }
