@@ -1,4 +1,5 @@
 //! What comes from outside may be anything: it is read or refused, and nothing panics.
+#![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -6,12 +7,16 @@ use proptest::prelude::*;
 use selvedge_golden::Corpus;
 use selvedge_ledger::block::{self, TransactionSummary, TransactionView};
 use selvedge_ledger::rwset::{CollectionSet, NamespaceSet, ReadWriteSet};
+use selvedge_proto::common::{Block, Envelope, Payload};
 use selvedge_proto::kvrwset::range_query_info::ReadsInfo;
 use selvedge_proto::kvrwset::{
     HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvMetadataWriteHash, KvRead, KvReadHash, KvWrite,
     KvWriteHash, KvrwSet, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo, Version,
 };
 use selvedge_proto::prost::Message;
+use selvedge_proto::protos::{
+    ChaincodeActionPayload, ChaincodeEndorsedAction, Endorsement, Transaction, TxValidationCode,
+};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..6).prop_map(Bytes::from)
@@ -146,7 +151,7 @@ fn golden_entries_cut_short_or_damaged_do_no_harm() {
     let mut read = 0;
     for channel in corpus.channels() {
         for bytes in corpus.blocks(channel).values().take(12) {
-            let block = selvedge_proto::common::Block::decode(*bytes).unwrap();
+            let block = Block::decode(*bytes).unwrap();
             for entry in block.data.unwrap().data.iter().filter(|entry| entry.len() < 10_000) {
                 for at in (0..entry.len()).step_by(37) {
                     read_everything(&entry.slice(..at));
@@ -159,4 +164,35 @@ fn golden_entries_cut_short_or_damaged_do_no_harm() {
         }
     }
     assert!(read > 0, "the corpus has no transaction");
+}
+
+/// A recorded transaction whose endorsed action is followed by further pieces, each with this many empty endorsements.
+fn with_pieces(pieces: usize, endorsements: usize) -> Bytes {
+    let corpus = Corpus::get();
+    let blocks = corpus.channels().into_iter().flat_map(|channel| corpus.blocks(channel).into_values());
+    let entries = blocks.flat_map(|bytes| Block::decode(bytes).unwrap().data.unwrap().data);
+    let mut views = entries.filter_map(|entry| TransactionView::parse(&entry).ok());
+    let view =
+        views.find(|view| view.endorsed_action().is_ok()).expect("the corpus has endorsed transactions");
+    let mut transaction = Transaction::decode(view.data).unwrap();
+    let action = transaction.actions.first_mut().unwrap();
+    let piece = ChaincodeEndorsedAction {
+        endorsements: vec![Endorsement::default(); endorsements],
+        ..ChaincodeEndorsedAction::default()
+    };
+    let piece =
+        ChaincodeActionPayload { action: Some(piece), ..ChaincodeActionPayload::default() }.encode_to_vec();
+    action.payload = [&action.payload[..], &piece.repeat(pieces)].concat().into();
+    let payload = Payload { header: Some(view.header), data: transaction.encode_to_vec().into() };
+    Envelope { payload: payload.encode_to_vec().into(), ..view.envelope }.encode_to_vec().into()
+}
+
+#[test]
+fn golden_endorsements_in_many_pieces_count_together() {
+    let read = |entry: &Bytes| TransactionView::parse(entry).and_then(|view| view.endorsed_action());
+    let one = read(&with_pieces(1, 60_000)).unwrap();
+    assert!(one.endorsements.len() > 60_000);
+    let refused = read(&with_pieces(2, 60_000)).unwrap_err();
+    assert_eq!(refused.code, TxValidationCode::InvalidEndorserTransaction);
+    assert!(refused.reason.contains("more than 100000 fields"), "{refused}");
 }

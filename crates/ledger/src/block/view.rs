@@ -9,8 +9,8 @@ use selvedge_proto::protos::{
 use crate::hash::sha256;
 use crate::wire::fields;
 
-/// The most fields that a transaction, or its endorsed action, may have: it bounds what a small message with
-/// many empty elements can grow to. It is our own rule.
+/// The most fields that a transaction and its endorsed action may have together: it bounds what a small message
+/// with many empty elements can grow to. It is our own rule.
 const MAX_FIELDS: usize = 100_000;
 
 /// Why a transaction cannot be used, and the verdict that Fabric's peers give for it.
@@ -137,16 +137,18 @@ impl TransactionView {
         if self.data.is_empty() {
             return Err(error(CODE, "the payload has no data"));
         }
-        check_fields(CODE, &self.data)?;
+        let mut left = MAX_FIELDS;
+        spend_fields(CODE, &self.data, &mut left)?;
         let transaction: Transaction = decode(CODE, &self.data)?;
         let [action] = transaction.actions.as_slice() else {
             return Err(error(CODE, format!("it has {} actions, not one", transaction.actions.len())));
         };
         check_signer(CODE, &decode(CODE, &action.header)?)?;
 
+        // A message that comes in several pieces is decoded into one, so the pieces count together.
         for field in fields(&action.payload) {
             let field = field.map_err(|wire| error(CODE, wire.to_string()))?;
-            check_fields(CODE, field.content.filter(|_| field.tag == 2).unwrap_or_default())?;
+            spend_fields(CODE, field.content.filter(|_| field.tag == 2).unwrap_or_default(), &mut left)?;
         }
         let payload: ChaincodeActionPayload = decode(CODE, &action.payload)?;
         let endorsed = payload.action.ok_or_else(|| error(CODE, "the action payload has no action"))?;
@@ -209,11 +211,13 @@ fn check_signer(code: TxValidationCode, header: &SignatureHeader) -> Result<(), 
     Ok(())
 }
 
-fn check_fields(code: TxValidationCode, message: &[u8]) -> Result<(), ViewError> {
-    match fields(message).take(MAX_FIELDS + 1).count() {
-        count if count > MAX_FIELDS => Err(error(code, format!("it has more than {MAX_FIELDS} fields"))),
-        _ => Ok(()),
-    }
+/// Takes the fields of a message off what is left of [`MAX_FIELDS`].
+fn spend_fields(code: TxValidationCode, message: &[u8], left: &mut usize) -> Result<(), ViewError> {
+    let count = fields(message).take(*left + 1).count();
+    *left = left
+        .checked_sub(count)
+        .ok_or_else(|| error(code, format!("it has more than {MAX_FIELDS} fields")))?;
+    Ok(())
 }
 
 fn decode<M: Message + Default>(code: TxValidationCode, bytes: &Bytes) -> Result<M, ViewError> {
