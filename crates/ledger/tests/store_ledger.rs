@@ -12,7 +12,7 @@ use selvedge_ledger::{Ledger, LedgerConfig, Snapshot, Space, StoreError, block};
 use selvedge_proto::common::Block;
 use selvedge_proto::protos::TxValidationCode;
 
-use store_support::chain::{CHAINCODE, Link, chain, commit, genesis, header, next_block, put};
+use store_support::chain::{CHAINCODE, Link, chain, commit, genesis, header, next_block, put, put_private};
 
 const FOLDER: &str = "/ledger";
 
@@ -89,6 +89,22 @@ fn a_block_that_is_too_large_for_the_log_stops_nothing() {
     assert!(matches!(error, StoreError::TooLarge { limit: 2000, .. }), "{error}");
     extend(&ledger, vec![put("id", "key", "value", None)]);
     assert_eq!(values(&*ledger.snapshot()), pairs(&[("key", "value")]));
+}
+
+#[test]
+fn all_that_the_transient_store_keeps_fits_into_one_block() {
+    let mut config = LedgerConfig::new(FOLDER);
+    assert!(u64::from(config.log.private_bytes) > config.transient.bytes);
+
+    // Private writes have a limit of their own.
+    config.log.private_bytes = 2000;
+    let ledger = Ledger::open(Arc::new(MemoryStorage::new()), config, Some(genesis())).unwrap();
+    let (entry, writes) = put_private("id", "key", &"v".repeat(2000));
+    let block = next_block(&genesis(), vec![entry]);
+    let large = Link { block, private: [(0, writes)].into() };
+    let error = commit(&ledger, &large).unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { limit: 2000, .. }), "{error}");
+    commit(&ledger, &Link { private: Default::default(), ..large }).unwrap();
 }
 
 #[test]

@@ -33,15 +33,19 @@ pub struct LogOptions {
     pub sync: bool,
     /// A file that has reached this size in bytes takes no further block.
     pub segment_bytes: u64,
-    /// The largest block, and the most private writes of one block, in bytes. A log must not be opened with a
-    /// lower limit than it was written with.
+    /// The largest block, in bytes. A log must not be opened with a lower limit than it was written with.
     pub part_bytes: u32,
+    /// The most private writes of one block, in bytes. All that a transient store keeps may come back in one block,
+    /// so this must be more than [`TransientOptions::bytes`](crate::transient::TransientOptions::bytes): a block
+    /// that the log cannot take would halt the channel. It must not be lowered either.
+    pub private_bytes: u32,
 }
 
 impl Default for LogOptions {
-    /// Safe, files of 64 MiB, blocks of at most 128 MiB: more than a message of 100 MiB can carry.
+    /// Safe, files of 64 MiB, blocks of at most 128 MiB (more than a message of 100 MiB can carry), and 512 MiB of
+    /// private writes (twice what the transient store keeps).
     fn default() -> Self {
-        Self { sync: true, segment_bytes: 64 << 20, part_bytes: 128 << 20 }
+        Self { sync: true, segment_bytes: 64 << 20, part_bytes: 128 << 20, private_bytes: 512 << 20 }
     }
 }
 
@@ -124,7 +128,7 @@ impl BlockLog {
         if number != expected {
             return Err(StoreError::OutOfOrder { expected, found: number });
         }
-        let parts = record::Parts::encode(number, block, private, self.options.part_bytes)?;
+        let parts = record::Parts::encode(number, block, private, &self.options)?;
         let written = self.segment_for(number).and_then(|segment| segment.append(parts, &self.options));
         writer.halted = written.is_err();
         if written.is_ok() {

@@ -117,9 +117,11 @@ impl Reader<'_> {
         }
         let mut bytes = [0; HEADER];
         self.read(offset, &mut bytes)?;
-        let limit = self.options.part_bytes;
+        let LogOptions { part_bytes, private_bytes, .. } = *self.options;
         Ok(Header::decode(&bytes, salt).filter(|header| {
-            header.number == number && header.block.length <= limit && header.private.length <= limit
+            header.number == number
+                && header.block.length <= part_bytes
+                && header.private.length <= private_bytes
         }))
     }
 
@@ -132,7 +134,8 @@ impl Reader<'_> {
         number: u64,
     ) -> Result<(), StoreError> {
         let left = size - offset;
-        if left > HEADER as u64 + 2 * u64::from(self.options.part_bytes) {
+        let LogOptions { part_bytes, private_bytes, .. } = *self.options;
+        if left > HEADER as u64 + u64::from(part_bytes) + u64::from(private_bytes) {
             return Err(self.no_record(offset, number));
         }
         let mut rest = vec![0; usize::try_from(left).map_err(|_| self.no_record(offset, number))?];

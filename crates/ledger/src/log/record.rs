@@ -3,7 +3,7 @@ use prost::Message;
 use selvedge_proto::common::Block;
 use selvedge_proto::protos::BlockAndPrivateData;
 
-use super::PrivateWrites;
+use super::{LogOptions, PrivateWrites};
 use crate::StoreError;
 
 /// The header's length in bytes: the block's number (8), then length and CRC-32C (4 each) of the block, the same
@@ -85,7 +85,7 @@ impl Parts {
         number: u64,
         block: &Block,
         private: &PrivateWrites,
-        limit: u32,
+        limits: &LogOptions,
     ) -> Result<Self, StoreError> {
         let mut body = Vec::with_capacity(HEADER + block.encoded_len());
         body.resize(HEADER, 0);
@@ -93,8 +93,8 @@ impl Parts {
         let private = encode_private(private);
         let header = Header {
             number,
-            block: Part::of(&body[HEADER..], "a block", limit)?,
-            private: Part::of(&private, "the private writes of a block", limit)?,
+            block: Part::of(&body[HEADER..], "a block", limits.part_bytes)?,
+            private: Part::of(&private, "the private writes of a block", limits.private_bytes)?,
         };
         body.extend_from_slice(&private);
         Ok(Self { header, body })
