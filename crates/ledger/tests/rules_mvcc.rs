@@ -5,6 +5,7 @@
 mod rules_support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,7 +13,7 @@ use rules_support::Memory;
 use selvedge_ledger::mvcc::{self, Candidate, Outcome};
 use selvedge_ledger::rwset::{NamespaceSet, ReadWriteSet};
 use selvedge_ledger::simulator::{Metadata, Simulated, SimulationError, Simulator};
-use selvedge_ledger::{Snapshot, Space, Version};
+use selvedge_ledger::{Error, RangeIterator, Snapshot, Space, StoredValue, Version};
 use selvedge_proto::kvrwset::range_query_info::ReadsInfo;
 use selvedge_proto::kvrwset::{
     KvRead, KvWrite, KvrwSet, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo,
@@ -110,6 +111,63 @@ fn a_range_that_ends_before_it_begins_has_no_results() {
         Ok(())
     });
     assert_eq!(chain.judge(&[reader]).codes, [VALID]);
+}
+
+#[test]
+fn a_range_that_ends_before_it_begins_has_none_of_the_blocks_own_changes_either() {
+    let chain = Chain::default();
+    let writer = chain.simulate(|simulator| simulator.put("cc", "m", "1".into()));
+    let reader = chain.simulate(|simulator| {
+        let range = simulator.range("cc", "z", "a");
+        assert_eq!(simulator.next(range)?, None);
+        Ok(())
+    });
+    assert_eq!(chain.judge(&[writer, reader]).codes, [VALID; 2]);
+}
+
+/// A state that counts the rows which ranges have handed out.
+struct Counted(Memory, AtomicUsize);
+
+impl Snapshot for Counted {
+    fn height(&self) -> u64 {
+        self.0.height()
+    }
+
+    fn get(&self, space: &Space, key: &[u8]) -> Result<Option<StoredValue>, Error> {
+        self.0.get(space, key)
+    }
+
+    fn range(&self, space: &Space, start: &[u8], end: &[u8]) -> Result<RangeIterator<'_>, Error> {
+        let rows = self.0.range(space, start, end)?;
+        Ok(Box::new(rows.inspect(|_| {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        })))
+    }
+}
+
+#[test]
+fn few_large_values_are_read_ahead() {
+    let mut chain = Chain::default();
+    let keys: Vec<String> = (0..250).map(|number| format!("{number:03}")).collect();
+    for (namespace, size) in [("large", 40 << 10), ("small", 10)] {
+        let value = Bytes::from(vec![b'v'; size]);
+        chain.commit(&[chain.simulate(|simulator| {
+            keys.iter().try_for_each(|key| simulator.put(namespace, key, value.clone()))
+        })]);
+    }
+    for (namespace, ahead) in [("large", 2), ("small", 101)] {
+        let state = Arc::new(Counted(chain.0.clone(), AtomicUsize::new(0)));
+        let mut simulator = Simulator::new(Arc::clone(&state) as Arc<dyn Snapshot>, "txid");
+        let range = simulator.range(namespace, "", "");
+        let mut found = Vec::new();
+        while let Some(row) = simulator.next(range).unwrap() {
+            found.push(row.key);
+            if found.len() == 1 {
+                assert_eq!(state.1.load(Ordering::Relaxed), ahead, "{namespace}");
+            }
+        }
+        assert_eq!(found, keys, "{namespace}");
+    }
 }
 
 #[test]

@@ -76,8 +76,9 @@ impl<'a> Results<'a> {
         committed.advance()?;
 
         static NO_CHANGES: std::collections::BTreeMap<Bytes, Update> = std::collections::BTreeMap::new();
-        let changes = state.updates.space(space).filter(|_| !is_empty).unwrap_or(&NO_CHANGES);
-        let upper = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
+        let changes = state.updates.space(space).unwrap_or(&NO_CHANGES);
+        // A map refuses a range whose end lies before its start.
+        let upper = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.max(start)) };
         let mut changed = changes.range::<[u8], _>((Bound::Included(start), upper));
         let next_change = changed.next();
 

@@ -8,6 +8,10 @@ use crate::{Error, Snapshot, Space, StoredValue};
 /// looks one result ahead.
 const CHUNK: usize = 101;
 
+/// How many bytes of values are read ahead before fewer results have to do, since a transaction may have many ranges
+/// open.
+const CHUNK_BYTES: usize = 64 << 10;
+
 /// A place in a range of a snapshot. It borrows nothing, so that a simulator can hold many: a snapshot does
 /// not change, and so the range can be taken up again behind the last key.
 pub(super) struct Cursor {
@@ -41,20 +45,25 @@ impl Cursor {
     }
 
     fn fill(&mut self, snapshot: &dyn Snapshot) -> Result<(), Error> {
-        for entry in snapshot.range(&self.space, &self.start, &self.end)?.take(CHUNK) {
-            self.read.push_back(entry?);
-        }
-        match self.read.back() {
-            Some((last, _)) if self.read.len() == CHUNK => {
+        let mut bytes = 0;
+        for entry in snapshot.range(&self.space, &self.start, &self.end)? {
+            let (key, stored) = entry?;
+            bytes += stored.value.len();
+            let is_full = self.read.len() + 1 == CHUNK || bytes >= CHUNK_BYTES;
+            if is_full {
                 // The key right behind another in byte order is that key with a zero byte.
-                let mut next = BytesMut::with_capacity(last.len() + 1);
-                next.extend_from_slice(last);
+                let mut next = BytesMut::with_capacity(key.len() + 1);
+                next.extend_from_slice(&key);
                 next.put_u8(0);
                 self.start = next.freeze();
                 self.at_end = !self.end.is_empty() && self.start >= self.end;
             }
-            _ => self.at_end = true,
+            self.read.push_back((key, stored));
+            if is_full {
+                return Ok(());
+            }
         }
+        self.at_end = true;
         Ok(())
     }
 }
