@@ -1,5 +1,6 @@
 //! X.509 certificates as Fabric looks at them.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -196,10 +197,10 @@ impl fmt::Debug for Certificate {
 impl Extensions {
     fn read(parsed: &X509Certificate<'_>) -> Result<Self, String> {
         let mut extensions = Self::default();
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for extension in parsed.extensions() {
             let oid = extension.oid.to_id_string();
-            if seen.contains(&oid) {
+            if !seen.insert(oid.clone()) {
                 return Err(format!("the extension {oid} occurs twice"));
             }
             match extension.parsed_extension() {
@@ -223,11 +224,10 @@ impl Extensions {
                     extensions.attributes = Some(Bytes::copy_from_slice(extension.value));
                 }
                 ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    extensions.unknown_critical = Some(oid.clone());
+                    extensions.unknown_critical = Some(oid);
                 }
                 _ => {}
             }
-            seen.push(oid);
         }
         Ok(extensions)
     }

@@ -62,6 +62,11 @@ impl MspManager {
         }
     }
 
+    /// Whether it was one of these MSPs that read the identity.
+    pub(crate) fn has_read(&self, identity: &Identity) -> bool {
+        self.msps.get(identity.msp_id()).is_some_and(|msp| Arc::ptr_eq(&msp.rules, &identity.rules))
+    }
+
     /// Reads an identity and checks that it is valid.
     pub fn deserialize_valid(&self, serialized: &[u8]) -> Result<Arc<Identity>, IdentityError> {
         let identity = self.deserialize(serialized)?;

@@ -75,9 +75,15 @@ impl ChannelPolicy {
         self.policy.evaluate(&self.msps, signed)
     }
 
-    /// See [`Policy::evaluate_identities`].
+    /// See [`Policy::evaluate_identities`]. An identity that another configuration's MSP vouched for, be it an older
+    /// one of this channel or another channel's, counts only if this channel's MSP of that id does so too: an id alone
+    /// says nothing, since every channel chooses its own.
     pub fn evaluate_identities(&self, identities: &[Arc<Identity>]) -> Result<(), PolicyError> {
-        self.policy.evaluate_identities(identities)
+        if identities.iter().all(|identity| self.msps.has_read(identity)) {
+            return self.policy.evaluate_identities(identities);
+        }
+        let own = identities.iter().filter_map(|identity| self.msps.deserialize(identity.serialized()).ok());
+        self.policy.evaluate_identities(&own.collect::<Vec<_>>())
     }
 
     /// The policy itself.

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice::from_ref;
 
 use prost::Message;
 use selvedge_golden::Corpus;
@@ -92,6 +93,23 @@ fn satisfied(config: &ChannelConfig, path: &str, signers: &[&SigningIdentity]) -
     };
     let signed: Vec<_> = signers.iter().map(signed).collect();
     config.policy(path).expect("a policy").evaluate(&signed).is_ok()
+}
+
+#[test]
+fn an_identity_of_another_channel_counts_only_if_this_channel_knows_it() {
+    let (network, stranger) = (Network::new(), Network::new());
+    let [config, again, other] =
+        [&network, &network, &stranger].map(|network| ChannelConfig::from_block(&network.genesis().block()));
+    let (config, again, other) = (config.expect("one"), again.expect("the same"), other.expect("another"));
+    let writers = |config: &ChannelConfig| config.policy("/Channel/Application/Writers").expect("a policy");
+    let known = again.deserialize(network.orgs[0].signer("client", "client").serialized()).expect("a member");
+    let unknown =
+        other.deserialize(stranger.orgs[0].signer("client", "client").serialized()).expect("a member");
+    assert_eq!(known.msp_id(), unknown.msp_id());
+    assert_eq!(writers(&other).evaluate_identities(from_ref(&unknown)), Ok(()));
+    assert!(writers(&config).evaluate_identities(from_ref(&unknown)).is_err());
+    assert_eq!(writers(&config).evaluate_identities(from_ref(&known)), Ok(()));
+    assert_eq!(writers(&config).evaluate_identities(&[unknown, known]), Ok(()));
 }
 
 #[test]
