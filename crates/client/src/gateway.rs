@@ -92,6 +92,11 @@ impl Gateway {
         &self.identity
     }
 
+    /// A stub of the service. Clones share the connection.
+    pub(crate) fn client(&self) -> GatewayClient<Channel> {
+        self.client.clone()
+    }
+
     /// Runs a transaction on one peer and gives its response; nothing is recorded.
     ///
     /// # Errors

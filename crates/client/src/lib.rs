@@ -5,11 +5,13 @@
 //! commits. Both take a [`tonic::transport::Channel`], which `selvedge_tls::channel` makes.
 
 mod error;
+mod events;
 mod gateway;
 mod lifecycle;
 mod proposal;
 
 pub use error::{ClientError, ErrorDetail};
+pub use events::{BlockPosition, BlockRange, ChaincodeEvent, Checkpoint, Deliver};
 pub use gateway::{Commit, Gateway, Submitted, Timeouts};
 pub use lifecycle::{Approval, Definition, InstalledPackage, Lifecycle, Readiness};
 pub use proposal::{Proposal, ProposalBuilder, sign_envelope};

@@ -84,8 +84,7 @@ impl ProposalBuilder {
     /// When the system gives no random bytes or the signature fails.
     pub fn sign(self, identity: &SigningIdentity) -> Result<Proposal, ClientError> {
         let creator = identity.serialized().clone();
-        let mut nonce = vec![0; NONCE_BYTES];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| ClientError::Randomness)?;
+        let nonce = nonce()?;
         let tx_id = transaction_id(&nonce, &creator);
 
         let chaincode_id = ChaincodeId { name: self.chaincode, ..Default::default() };
@@ -100,7 +99,7 @@ impl ProposalBuilder {
         };
         let header = Header {
             channel_header: encode(&channel_header),
-            signature_header: encode(&SignatureHeader { creator, nonce: nonce.into() }),
+            signature_header: encode(&SignatureHeader { creator, nonce }),
         };
         let input = ChaincodeInput { args: self.args, decorations: BTreeMap::new(), is_init: self.is_init };
         let invocation = ChaincodeInvocationSpec {
@@ -132,6 +131,13 @@ impl ProposalBuilder {
 pub fn sign_envelope(mut envelope: Envelope, identity: &SigningIdentity) -> Result<Envelope, ClientError> {
     envelope.signature = identity.sign(&envelope.payload)?;
     Ok(envelope)
+}
+
+/// Random bytes that no other message of the same creator has.
+pub(crate) fn nonce() -> Result<Bytes, ClientError> {
+    let mut nonce = vec![0; NONCE_BYTES];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| ClientError::Randomness)?;
+    Ok(nonce.into())
 }
 
 fn transaction_id(nonce: &[u8], creator: &[u8]) -> String {
