@@ -15,8 +15,7 @@ use selvedge_peer::gateway::{BroadcastError, Broadcaster, GatewayError, GatewayS
 use selvedge_proto::common::{Envelope, Status as OrdererStatus};
 use selvedge_proto::gateway::gateway_server::Gateway as _;
 use selvedge_proto::gateway::{
-    CommitStatusRequest, ErrorDetail, EvaluateRequest, SignedChaincodeEventsRequest,
-    SignedCommitStatusRequest, SubmitRequest,
+    CommitStatusRequest, ErrorDetail, EvaluateRequest, SignedCommitStatusRequest, SubmitRequest,
 };
 use selvedge_proto::google::rpc;
 use selvedge_proto::orderer::BroadcastResponse;
@@ -278,11 +277,4 @@ async fn the_clients_deadline_ends_a_request() {
     request.set_timeout(std::time::Duration::from_millis(20));
     let status = service.evaluate(request).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "evaluate timeout expired"));
-}
-
-#[tokio::test]
-async fn chaincode_events_are_not_served() {
-    let service = GatewayService::new(Setup::new().gateway([]));
-    let answer = service.chaincode_events(Request::new(SignedChaincodeEventsRequest::default())).await;
-    assert_eq!(answer.err().unwrap().code(), Code::Unimplemented);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use selvedge_identity::channel::Access;
 use selvedge_identity::policy::role_principal;
-use selvedge_identity::{ChannelConfig, Identity, IdentityError, Msp, PolicyError};
+use selvedge_identity::{ChannelConfig, Identity, IdentityError, Msp, PolicyError, SignedData};
 use selvedge_proto::common::msp_role::MspRoleType;
 
 use super::LIFECYCLE;
@@ -76,6 +76,22 @@ pub fn check_access(
     config
         .policy(&policy)
         .and_then(|compiled| compiled.evaluate_identities(identities))
+        .map_err(|reason| AccessError::Denied { channel: config.channel_id().to_owned(), policy, reason })
+}
+
+/// Checks that whoever signed something may use a resource of a channel. A signature that does not hold is none.
+///
+/// # Errors
+/// As [`check_access`].
+pub(crate) fn check_signed(
+    config: &ChannelConfig,
+    resource: &str,
+    by: &SignedData,
+) -> Result<(), AccessError> {
+    let policy = config.acl(resource).ok_or_else(|| AccessError::NoPolicy(resource.to_owned()))?;
+    config
+        .policy(&policy)
+        .and_then(|compiled| compiled.evaluate(std::slice::from_ref(by)))
         .map_err(|reason| AccessError::Denied { channel: config.channel_id().to_owned(), policy, reason })
 }
 

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 
+pub(crate) use access::check_signed;
 pub use access::{AccessError, check_access};
 pub use channels::Channels;
 pub(crate) use error::INVALID_WIRE;

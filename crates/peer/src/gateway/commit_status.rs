@@ -3,8 +3,8 @@ use selvedge_identity::SignedData;
 use selvedge_proto::gateway::{CommitStatusRequest, CommitStatusResponse, SignedCommitStatusRequest};
 use tonic::Code;
 
-use super::{Gateway, GatewayChannel, GatewayError};
-use crate::endorser::{AccessError, INVALID_WIRE};
+use super::{Gateway, GatewayError};
+use crate::endorser::{AccessError, INVALID_WIRE, check_signed};
 
 /// The resource that guards questions about transactions.
 const COMMIT_STATUS: &str = "gateway/CommitStatus";
@@ -38,19 +38,9 @@ impl Gateway {
         let channel =
             channel.ok_or_else(|| denied(AccessError::UnknownChannel(request.channel_id.clone())))?;
         let by = SignedData { data: signed.request, identity: request.identity, signature: signed.signature };
-        check_signed(&channel, COMMIT_STATUS, by).map_err(denied)?;
+        check_signed(&channel.channel.config(), COMMIT_STATUS, &by).map_err(denied)?;
         let status = channel.channel.notifier().wait(&request.transaction_id).await;
         let status = status.map_err(|error| GatewayError::new(Code::Aborted, error.to_string()))?;
         Ok(CommitStatusResponse { result: status.code as i32, block_number: status.block })
     }
-}
-
-/// Checks that whoever signed something may use a resource. A signature that does not hold is none.
-fn check_signed(channel: &GatewayChannel, resource: &str, by: SignedData) -> Result<(), AccessError> {
-    let config = channel.channel.config();
-    let policy = config.acl(resource).ok_or_else(|| AccessError::NoPolicy(resource.to_owned()))?;
-    config
-        .policy(&policy)
-        .and_then(|compiled| compiled.evaluate(&[by]))
-        .map_err(|reason| AccessError::Denied { channel: config.channel_id().to_owned(), policy, reason })
 }

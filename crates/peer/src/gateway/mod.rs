@@ -5,6 +5,7 @@
 //!   transaction has to satisfy, and asks as many others as it takes.
 //! * `Submit` passes the signed transaction to the ordering service.
 //! * `CommitStatus` waits for the verdict.
+//! * `ChaincodeEvents` follows the events of a chaincode.
 //!
 //! For each channel the gateway has a list of [`Endorser`]s and a list of [`Broadcaster`]s, and it does not know which
 //! of them share its process.
@@ -14,6 +15,7 @@ mod commit_status;
 mod endorse;
 mod error;
 mod evaluate;
+mod events;
 mod judge;
 mod plan;
 mod prepare;
@@ -36,6 +38,7 @@ use crate::endorser::Endorser;
 
 pub use broadcaster::{BroadcastError, Broadcaster, RemoteBroadcaster};
 pub use error::GatewayError;
+pub use events::ChaincodeEvents;
 pub use service::{GatewayService, MAX_CONCURRENT_REQUESTS};
 
 /// How a gateway works.

@@ -2,13 +2,17 @@
 //! same way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_golden::Corpus;
 use selvedge_proto::common::Envelope;
-use selvedge_proto::gateway::{EndorseRequest, EvaluateRequest, SignedCommitStatusRequest, SubmitRequest};
+use selvedge_proto::gateway::{
+    ChaincodeEventsResponse, EndorseRequest, EvaluateRequest, SignedChaincodeEventsRequest,
+    SignedCommitStatusRequest, SubmitRequest,
+};
 use selvedge_proto::orderer::BroadcastResponse;
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
 use serde_json::Value;
@@ -17,6 +21,9 @@ use tonic::Code;
 use super::{BroadcastError, Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayError};
 use crate::endorser::replay::Peer;
 use crate::endorser::{Endorser, EndorserError};
+
+/// How long a stream is watched for what should not come. A wait that is too short can only hide a mistake.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// A node that nobody should ask.
 #[derive(Default)]
@@ -73,9 +80,14 @@ fn gateway(channel: &str) -> Gateway {
     gateway
 }
 
+/// The request of a call, or the only one of a stream.
+fn recorded_request(exchange: &Value) -> Option<&str> {
+    exchange["request"].as_str().or_else(|| exchange["requests"][0].as_str())
+}
+
 async fn call(gateway: &Gateway, exchange: &Value) -> Result<(), GatewayError> {
     fn request<M: Message + Default>(exchange: &Value) -> M {
-        M::decode(hex::decode(exchange["request"].as_str().unwrap()).unwrap().as_slice()).unwrap()
+        M::decode(hex::decode(recorded_request(exchange).unwrap()).unwrap().as_slice()).unwrap()
     }
     match exchange["method"].as_str().unwrap().rsplit('/').next().unwrap() {
         "Evaluate" => gateway.evaluate(request::<EvaluateRequest>(exchange)).await.map(drop),
@@ -84,6 +96,7 @@ async fn call(gateway: &Gateway, exchange: &Value) -> Result<(), GatewayError> {
         "CommitStatus" => {
             gateway.commit_status(request::<SignedCommitStatusRequest>(exchange)).await.map(drop)
         }
+        "ChaincodeEvents" => gateway.chaincode_events(request(exchange)).map(drop),
         other => panic!("{other} is no unary call of the gateway"),
     }
 }
@@ -100,7 +113,7 @@ fn is_own_refusal(exchange: &Value) -> bool {
         .any(|part| exchange["label"].as_str().unwrap().contains(part));
     grpc["code"] != 0
         && grpc["details"].as_array().is_none_or(Vec::is_empty)
-        && exchange["request"].is_string()
+        && recorded_request(exchange).is_some()
         && !asked_others
         && !by_endorsers
 }
@@ -121,4 +134,31 @@ async fn golden_refusals_of_the_gateway_are_ours() {
         assert_eq!((error.code, error.message), (code, message), "{label}");
         assert!(error.details.is_empty(), "{label}");
     }
+}
+
+#[tokio::test]
+async fn golden_events_are_ours() {
+    let index = Corpus::get().json("streams/index.json");
+    let gateway = gateway(index["channel"].as_str().unwrap());
+    let mut streams = 0;
+    for exchange in Corpus::get().json_lines("exchanges/gateway.jsonl") {
+        let is_good = exchange["grpc"]["code"] == 0;
+        if !is_good || !exchange["method"].as_str().unwrap().ends_with("/ChaincodeEvents") {
+            continue;
+        }
+        let label = exchange["label"].as_str().unwrap();
+        let request = hex::decode(recorded_request(&exchange).unwrap()).unwrap();
+        let request = SignedChaincodeEventsRequest::decode(request.as_slice()).unwrap();
+        let mut events = gateway.chaincode_events(request).expect(label);
+        for recorded in exchange["responses"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let recorded = hex::decode(recorded.as_str().unwrap()).unwrap();
+            let recorded = ChaincodeEventsResponse::decode(recorded.as_slice()).unwrap();
+            assert_eq!(events.next().await.unwrap(), recorded, "{label}");
+        }
+        // Whatever is read of the rest of the chain, no more events come.
+        let more = tokio::time::timeout(QUIET, events.next()).await;
+        assert!(more.is_err(), "{label}: {more:?}");
+        streams += 1;
+    }
+    assert!(streams >= 5, "the corpus has streams of events");
 }

@@ -1,26 +1,31 @@
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
 use selvedge_proto::gateway::gateway_server::{Gateway as Service, GatewayServer};
 use selvedge_proto::gateway::{
     ChaincodeEventsResponse, CommitStatusResponse, EndorseRequest, EndorseResponse, EvaluateRequest,
     EvaluateResponse, SignedChaincodeEventsRequest, SignedCommitStatusRequest, SubmitRequest, SubmitResponse,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 use super::{Gateway, GatewayError};
 use crate::endorser::{MAX_MESSAGE, too_many};
+use crate::lasting::{AnswerStream, Lasting};
 
 /// How many requests are served at a time (Fabric's `peer.limits.concurrency.gatewayService`).
 pub const MAX_CONCURRENT_REQUESTS: usize = 500;
+
+const SERVICE: &str = "/gateway.Gateway";
 
 /// The gRPC service `gateway.Gateway`.
 pub struct GatewayService {
     gateway: Gateway,
     places: Semaphore,
     limit: usize,
+    /// Streams of events last, so they do not take the places of requests.
+    events: Lasting,
 }
 
 impl GatewayService {
@@ -29,9 +34,17 @@ impl GatewayService {
         Self::with_limit(gateway, MAX_CONCURRENT_REQUESTS)
     }
 
-    /// A service with another limit of requests at a time.
+    /// A service with another limit of requests at a time, and as many streams of events.
     pub fn with_limit(gateway: Gateway, limit: usize) -> Self {
-        Self { gateway, places: Semaphore::new(limit), limit }
+        let events = Lasting::new(SERVICE, limit, CancellationToken::new());
+        Self { gateway, places: Semaphore::new(limit), limit, events }
+    }
+
+    /// Ends streams of events when `stop` is cancelled. Otherwise they last as long as their clients.
+    #[must_use]
+    pub fn until(mut self, stop: CancellationToken) -> Self {
+        self.events = Lasting::new(SERVICE, self.limit, stop);
+        self
     }
 
     /// The service for a gRPC server.
@@ -46,7 +59,7 @@ impl GatewayService {
         expired: &str,
         serve: impl AsyncFnOnce(Q) -> Result<A, GatewayError>,
     ) -> Result<Response<A>, Status> {
-        let _place = self.places.try_acquire().map_err(|_| too_many("/gateway.Gateway", self.limit))?;
+        let _place = self.places.try_acquire().map_err(|_| too_many(SERVICE, self.limit))?;
         let limit = time_limit(request.metadata());
         let work = serve(request.into_inner());
         let answer = match limit {
@@ -61,7 +74,7 @@ impl GatewayService {
 
 #[tonic::async_trait]
 impl Service for GatewayService {
-    type ChaincodeEventsStream = BoxStream<'static, Result<ChaincodeEventsResponse, Status>>;
+    type ChaincodeEventsStream = AnswerStream<ChaincodeEventsResponse>;
 
     async fn endorse(&self, request: Request<EndorseRequest>) -> Result<Response<EndorseResponse>, Status> {
         let expired = "endorsement timeout expired while collecting endorsements";
@@ -91,9 +104,22 @@ impl Service for GatewayService {
 
     async fn chaincode_events(
         &self,
-        _: Request<SignedChaincodeEventsRequest>,
+        request: Request<SignedChaincodeEventsRequest>,
     ) -> Result<Response<Self::ChaincodeEventsStream>, Status> {
-        Err(Status::unimplemented("this peer does not serve chaincode events yet"))
+        let place = self.events.place()?;
+        let mut events = self.gateway.chaincode_events(request.into_inner())?;
+        let stream = self.events.start(place, |answers| async move {
+            // The events of a block are read only when there is a place for them.
+            while let Ok(place) = answers.reserve().await {
+                let next = events.next().await;
+                let has_failed = next.is_err();
+                place.send(next.map_err(Status::from));
+                if has_failed {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(stream))
     }
 }
 

@@ -196,6 +196,7 @@ pub(crate) fn definition(name: &str, policy: Option<&str>) -> Vec<(String, Bytes
     let secrets = StaticCollectionConfig {
         name: "secrets".to_owned(),
         member_orgs_policy: Some(members),
+        member_only_read: true,
         ..StaticCollectionConfig::default()
     };
     let secrets = collection_config::Payload::StaticCollectionConfig(secrets);
