@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use selvedge_client::{Gateway, Lifecycle};
+use selvedge_client::{Deliver, Gateway, Lifecycle};
 use selvedge_identity::SigningIdentity;
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
 use selvedge_orderer::{BroadcastService, Orderer, OrdererConfig};
@@ -94,7 +94,7 @@ impl Network {
         let broadcaster = broadcaster::of(&orderer, node, orderer_address);
         let mut peers = Vec::new();
         for setup in setups {
-            let (peer, services, listener) = setup.finish(&endorsers, &broadcaster);
+            let (peer, services, listener) = setup.finish(&endorsers, &broadcaster, &stopping);
             servers.push(serve(peer.name(), services, listener, &stopping));
             peers.push(peer);
         }
@@ -143,6 +143,15 @@ impl Network {
     pub async fn gateway(&self, peer: &NetworkPeer, member: &Member) -> Result<Gateway, NetworkError> {
         let identity: Arc<SigningIdentity> = Arc::new(member.signing_identity()?);
         Ok(Gateway::new(self.connect(peer).await?, identity))
+    }
+
+    /// The blocks of a peer over TLS, read in the name of a member.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or the member's identity cannot be used.
+    pub async fn deliver(&self, peer: &NetworkPeer, member: &Member) -> Result<Deliver, NetworkError> {
+        let identity: Arc<SigningIdentity> = Arc::new(member.signing_identity()?);
+        Ok(Deliver::new(self.connect(peer).await?, identity))
     }
 
     /// A peer's lifecycle over TLS, used in the name of a member, who must be an administrator for most of it.

@@ -6,12 +6,14 @@ use selvedge_identity::Msp;
 use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::storage::Storage;
 use selvedge_peer::channel::Channel;
+use selvedge_peer::deliver::DeliverService;
 use selvedge_peer::endorser::{Endorser, EndorserConfig, EndorserService, LocalEndorser};
 use selvedge_peer::gateway::{Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayService};
 use selvedge_peer::host::{Host, HostConfig};
 use selvedge_peer::node::{Peer, PeerConfig};
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_tls::Listener;
+use tokio_util::sync::CancellationToken;
 
 use crate::identities::{KeyPair, Member, Organization};
 use crate::{Edge, NetworkError, genesis};
@@ -105,20 +107,25 @@ impl PeerSetup {
         })
     }
 
-    /// Gives the peer its gateway, which asks all peers of the network.
+    /// Gives the peer its services: the gateway, which asks all peers of the network, the endorser, and Deliver. What
+    /// follows the chain ends with `stopping`.
     pub(crate) fn finish(
         self,
         endorsers: &[Arc<dyn Endorser>],
         broadcaster: &Arc<dyn Broadcaster>,
+        stopping: &CancellationToken,
     ) -> (NetworkPeer, Services, Listener) {
         let gateway = Gateway::new(self.member.msp_id(), GatewayConfig::default());
         for channel in self.peer.channels().all() {
             let broadcasters = vec![Arc::clone(broadcaster)];
             gateway.set_channel(GatewayChannel { channel, endorsers: endorsers.to_vec(), broadcasters });
         }
+        let channels = self.peer.channels().clone();
+        let deliver = DeliverService::new(channels, self.member.msp_id(), stopping.clone());
         let services = Services::new(ServiceLimits::default())
             .with(EndorserService::new(Arc::new(self.endorser)).server())
-            .with(GatewayService::new(gateway).server());
+            .with(GatewayService::new(gateway).until(stopping.clone()).server())
+            .with(deliver.server());
         let peer = NetworkPeer {
             peer: self.peer,
             member: self.member,
