@@ -13,7 +13,7 @@ use selvedge_session::request::{DelState, GetState, GetStateByRange, PutState};
 use crate::calls::Calls;
 use crate::iterator::StateIterator;
 use crate::proposal::ProposalView;
-use crate::{ArgumentError, LedgerError};
+use crate::{ArgumentError, ClientIdentity, ClientIdentityError, LedgerError};
 
 /// What a transaction may read: its arguments, who sent it, and the ledger.
 ///
@@ -82,6 +82,14 @@ impl Query {
     /// When the identity is not an X.509 one.
     pub fn creator(&self) -> Result<Creator, CreatorError> {
         Creator::parse(&self.transaction.proposal.creator)
+    }
+
+    /// Who sent the transaction, with checks of their attributes.
+    ///
+    /// # Errors
+    /// When the identity is not an X.509 one.
+    pub fn client_identity(&self) -> Result<ClientIdentity, ClientIdentityError> {
+        Ok(ClientIdentity::new(self.creator()?))
     }
 
     /// The sender's identity as it travels, a marshalled `msp.SerializedIdentity`.

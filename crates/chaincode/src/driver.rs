@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::calls::{self, CallFailure, Calls, Command, Outcome, Waiter};
-use crate::contract;
 use crate::error::StreamError;
 use crate::message::MESSAGE_BYTES;
 use crate::outbox::Outbox;
 use crate::stream::Settings;
+use crate::transaction;
 
 /// The most bytes that the inputs of a stream's running transactions may have together: four of the largest.
 const INPUT_BYTES: usize = 4 * MESSAGE_BYTES;
@@ -163,7 +163,7 @@ impl Driver {
             return self.close(&key, Outcome::Failed(refusal.to_owned(), None));
         }
         let calls = Calls::new(Arc::clone(&key), self.commands.clone(), self.settings.limits);
-        let contract = contract::carry_out(Arc::clone(&self.settings.chaincode), start, calls);
+        let contract = transaction::carry_out(Arc::clone(&self.settings.chaincode), start, calls);
         let task = self.settings.workers.spawn(contract);
         self.input_bytes += input_bytes;
         let running = Running { _task: task, waiters: VecDeque::new(), outcome: None, input_bytes };

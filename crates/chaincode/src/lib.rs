@@ -1,40 +1,48 @@
 //! Write Hyperledger Fabric chaincode in Rust and serve it as an external service under mutual TLS.
 //!
-//! Chaincode implements [`Chaincode`]; [`Context`] gives it the transaction's arguments and the ledger; [`Server`]
-//! serves it to peers. `&Query` can only read, `&Context` can read and write.
+//! A contract is an `impl` block with [`macro@contract`], its functions with [`macro@transaction`]. `&Query` can only
+//! read, `&Context` can read and write; [`Server`] serves it to peers.
 //!
 //! ```
-//! use selvedge::{Chaincode, Context, LedgerError, Response, async_trait};
+//! use selvedge::{Context, LedgerError, Query, contract};
 //!
-//! /// Counts up a key and returns its new value.
+//! /// Counts how often each key was counted.
 //! struct Counter;
 //!
+//! #[contract(rename_all = "PascalCase")]
 //! impl Counter {
-//!     async fn count(&self, ctx: &Context, key: &str) -> Result<u64, LedgerError> {
-//!         let before = ctx.get(key).await?;
-//!         let text = before.as_deref().map(String::from_utf8_lossy);
-//!         let count = text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
-//!         ctx.put(key, count.to_string()).await?;
+//!     /// Counts a key up by `step` and returns its new count.
+//!     #[transaction]
+//!     async fn count(&self, ctx: &Context, key: String, step: u64) -> Result<u64, LedgerError> {
+//!         let count = self.read(ctx, key.clone()).await? + step;
+//!         ctx.put(&key, count.to_string()).await?;
+//!         ctx.set_event("Counted", key)?;
 //!         Ok(count)
+//!     }
+//!
+//!     #[transaction]
+//!     async fn read(&self, ctx: &Query, key: String) -> Result<u64, LedgerError> {
+//!         let value = ctx.get(&key).await?;
+//!         let text = value.as_deref().map(String::from_utf8_lossy);
+//!         Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 //!     }
 //! }
 //!
-//! #[async_trait]
-//! impl Chaincode for Counter {
-//!     async fn invoke(&self, ctx: &Context) -> Response {
-//!         match ctx.function_and_parameters() {
-//!             Ok(("count", parameters)) if parameters.len() == 1 => {
-//!                 match self.count(ctx, parameters[0]).await {
-//!                     Ok(count) => Response::success(count.to_string()),
-//!                     Err(error) => Response::error(error.to_string()),
-//!                 }
-//!             }
-//!             Ok((unknown, _)) => Response::error(format!("there is no function {unknown}")),
-//!             Err(error) => Response::error(error.to_string()),
-//!         }
-//!     }
-//! }
+//! # use selvedge::tls::{Identity, ServerTls};
+//! # async fn serve(identity: Identity, peers: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let tls = ServerTls::builder(identity).require_client_certificates(peers).build()?;
+//! let server = selvedge::Server::new(Counter, "counter:0123…", tls).bind("0.0.0.0:9999").await?;
+//! server.serve(std::future::pending()).await?;
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! Clients call `Count` and `Read`. [`mod@contract`] says how arguments and results travel and how a chaincode holds
+//! several contracts. [`Chaincode`] is the layer below: arguments in, response out.
+//!
+//! With the feature `metadata` the contract's metadata holds JSON Schemas of its own types, if they derive
+//! `schemars::JsonSchema`; `schemars` is exported for that. Without it only the types that travel in a form of their own
+//! are described, and all else is allowed. Nothing else depends on it.
 //!
 //! # What always holds
 //!
@@ -62,8 +70,9 @@
 
 mod calls;
 mod chaincode;
+mod client_identity;
 mod context;
-mod contract;
+pub mod contract;
 mod driver;
 mod error;
 mod iterator;
@@ -73,16 +82,22 @@ mod proposal;
 mod response;
 mod server;
 mod stream;
+mod transaction;
 mod workers;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chaincode::Chaincode;
+pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use context::{Context, Query};
+pub use contract::{Contract, Contracts};
 pub use error::{ArgumentError, LedgerError};
 pub use iterator::{StateEntry, StateIterator};
 pub use response::Response;
+#[cfg(feature = "metadata")]
+pub use schemars;
 pub use selvedge_identity::creator;
+pub use selvedge_macros::{contract, transaction};
 pub use selvedge_session::chaincode::Limits as SessionLimits;
 pub use selvedge_tls as tls;
 pub use server::{BoundServer, Server, ServerError};

@@ -3,12 +3,14 @@
 //! Functions, arguments, results and the JSON on the ledger are those of the official sample, so that its client
 //! applications work unchanged.
 
-use selvedge::{Bytes, Chaincode, Context, LedgerError, Query, Response, async_trait};
+use selvedge::schemars::JsonSchema;
+use selvedge::{Context, LedgerError, Query, contract};
 use serde::{Deserialize, Serialize};
 
 /// A thing that somebody owns. The fields are in alphabetical order on the ledger, so that every endorser writes
 /// the same bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "selvedge::schemars")]
 pub struct Asset {
     /// What it would be sold for.
     #[serde(rename = "AppraisedValue")]
@@ -33,130 +35,123 @@ pub struct AssetTransfer;
 
 /// The texts are those that clients of the official sample see.
 #[derive(Debug, thiserror::Error)]
-enum AssetError {
+#[non_exhaustive]
+pub enum AssetError {
+    /// An asset cannot be created twice.
     #[error("the asset {0} already exists")]
     Exists(String),
+    /// There is no asset of this id.
     #[error("the asset {0} does not exist")]
     Missing(String),
+    /// The ledger could not be read.
     #[error("failed to read from world state: {0}")]
     Read(#[source] LedgerError),
+    /// The ledger could not be written, or not listed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// What is on the ledger is no asset.
     #[error("the asset on the ledger is not what it should be: {0}")]
     Stored(#[from] serde_json::Error),
-    #[error("incorrect number of params. Expected {expected}, received {received}")]
-    Count { expected: usize, received: usize },
-    #[error(
-        "error managing parameter param{index}. conversion error. value {value} was not passed in expected format int"
-    )]
-    Number { index: usize, value: String },
-    #[error("Blank function name passed")]
-    Blank,
-    #[error("Function {0} not found in contract SmartContract")]
-    Function(String),
 }
 
-#[async_trait]
-impl Chaincode for AssetTransfer {
-    async fn invoke(&self, ctx: &Context) -> Response {
-        let (function, parameters) = match ctx.function_and_parameters() {
-            Ok(call) => call,
-            Err(error) => return Response::error(error.to_string()),
-        };
-        match route(ctx, function, &parameters).await {
-            Ok(payload) => Response::success(payload),
-            Err(error) => Response::error(error.to_string()),
+#[contract(name = "SmartContract", rename_all = "PascalCase")]
+impl AssetTransfer {
+    #[transaction]
+    async fn init_ledger(&self, ctx: &Context) -> Result<(), AssetError> {
+        let assets = [
+            ("asset1", "blue", 5, "Tomoko", 300),
+            ("asset2", "red", 5, "Brad", 400),
+            ("asset3", "green", 10, "Jin Soo", 500),
+            ("asset4", "yellow", 10, "Max", 600),
+            ("asset5", "black", 15, "Adriana", 700),
+            ("asset6", "white", 15, "Michel", 800),
+        ];
+        for (id, color, size, owner, appraised_value) in assets {
+            let (id, color, owner) = (id.to_owned(), color.to_owned(), owner.to_owned());
+            put(ctx, &Asset { appraised_value, color, id, owner, size }).await?;
         }
+        Ok(())
     }
-}
 
-async fn route(ctx: &Context, function: &str, parameters: &[&str]) -> Result<Bytes, AssetError> {
-    match upper_first(function).as_str() {
-        "InitLedger" => init_ledger(ctx).await?,
-        "CreateAsset" => {
-            let asset = asset_from(parameters)?;
-            if exists(ctx, &asset.id).await? {
-                return Err(AssetError::Exists(asset.id));
-            }
-            put(ctx, &asset).await?;
+    #[transaction]
+    async fn create_asset(
+        &self,
+        ctx: &Context,
+        id: String,
+        color: String,
+        size: i64,
+        owner: String,
+        appraised_value: i64,
+    ) -> Result<(), AssetError> {
+        if exists(ctx, &id).await? {
+            return Err(AssetError::Exists(id));
         }
-        "ReadAsset" => {
-            let [id] = first(parameters)?;
-            return json(&read(ctx, id).await?);
-        }
-        "UpdateAsset" => {
-            let asset = asset_from(parameters)?;
-            if !exists(ctx, &asset.id).await? {
-                return Err(AssetError::Missing(asset.id));
-            }
-            put(ctx, &asset).await?;
-        }
-        "DeleteAsset" => {
-            let [id] = first(parameters)?;
-            if !exists(ctx, id).await? {
-                return Err(AssetError::Missing(id.to_owned()));
-            }
-            ctx.delete(id).await?;
-        }
-        "AssetExists" => {
-            let [id] = first(parameters)?;
-            return json(&exists(ctx, id).await?);
-        }
-        "TransferAsset" => {
-            let [id, new_owner] = first(parameters)?;
-            let mut asset = read(ctx, id).await?;
-            let old_owner = std::mem::replace(&mut asset.owner, new_owner.to_owned());
-            put(ctx, &asset).await?;
-            return Ok(old_owner.into());
-        }
-        "GetAllAssets" => return json(&all(ctx).await?),
-        "" => return Err(AssetError::Blank),
-        unknown => return Err(AssetError::Function(unknown.to_owned())),
+        put(ctx, &Asset { appraised_value, color, id, owner, size }).await
     }
-    Ok(Bytes::new())
-}
 
-/// Functions are found by either case of their first letter, as with Go's contracts.
-fn upper_first(function: &str) -> String {
-    let mut letters = function.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
-}
+    #[transaction]
+    async fn read_asset(&self, ctx: &Query, id: String) -> Result<Asset, AssetError> {
+        read(ctx, id).await
+    }
 
-async fn init_ledger(ctx: &Context) -> Result<(), AssetError> {
-    let assets = [
-        ("asset1", "blue", 5, "Tomoko", 300),
-        ("asset2", "red", 5, "Brad", 400),
-        ("asset3", "green", 10, "Jin Soo", 500),
-        ("asset4", "yellow", 10, "Max", 600),
-        ("asset5", "black", 15, "Adriana", 700),
-        ("asset6", "white", 15, "Michel", 800),
-    ];
-    for (id, color, size, owner, appraised_value) in assets {
-        let asset = Asset {
-            appraised_value,
-            color: color.to_owned(),
-            id: id.to_owned(),
-            owner: owner.to_owned(),
-            size,
-        };
+    #[transaction]
+    async fn update_asset(
+        &self,
+        ctx: &Context,
+        id: String,
+        color: String,
+        size: i64,
+        owner: String,
+        appraised_value: i64,
+    ) -> Result<(), AssetError> {
+        if !exists(ctx, &id).await? {
+            return Err(AssetError::Missing(id));
+        }
+        put(ctx, &Asset { appraised_value, color, id, owner, size }).await
+    }
+
+    #[transaction]
+    async fn delete_asset(&self, ctx: &Context, id: String) -> Result<(), AssetError> {
+        if !exists(ctx, &id).await? {
+            return Err(AssetError::Missing(id));
+        }
+        Ok(ctx.delete(&id).await?)
+    }
+
+    #[transaction]
+    async fn asset_exists(&self, ctx: &Query, id: String) -> Result<bool, AssetError> {
+        exists(ctx, &id).await
+    }
+
+    /// Gives the owner before.
+    #[transaction]
+    async fn transfer_asset(
+        &self,
+        ctx: &Context,
+        id: String,
+        new_owner: String,
+    ) -> Result<String, AssetError> {
+        let mut asset = read(ctx, id).await?;
+        let old_owner = std::mem::replace(&mut asset.owner, new_owner);
         put(ctx, &asset).await?;
+        Ok(old_owner)
     }
-    Ok(())
+
+    #[transaction]
+    async fn get_all_assets(&self, ctx: &Query) -> Result<Vec<Asset>, AssetError> {
+        let mut assets = Vec::new();
+        let mut entries = ctx.range("", "").await?;
+        while let Some(entry) = entries.next().await? {
+            assets.push(serde_json::from_slice(&entry.value)?);
+        }
+        entries.close().await?;
+        Ok(assets)
+    }
 }
 
-async fn all(ctx: &Query) -> Result<Vec<Asset>, AssetError> {
-    let mut assets = Vec::new();
-    let mut entries = ctx.range("", "").await?;
-    while let Some(entry) = entries.next().await? {
-        assets.push(serde_json::from_slice(&entry.value)?);
-    }
-    entries.close().await?;
-    Ok(assets)
-}
-
-async fn read(ctx: &Query, id: &str) -> Result<Asset, AssetError> {
-    let stored = ctx.get(id).await.map_err(AssetError::Read)?;
-    let stored = stored.ok_or_else(|| AssetError::Missing(id.to_owned()))?;
+async fn read(ctx: &Query, id: String) -> Result<Asset, AssetError> {
+    let stored = ctx.get(&id).await.map_err(AssetError::Read)?;
+    let stored = stored.ok_or(AssetError::Missing(id))?;
     Ok(serde_json::from_slice(&stored)?)
 }
 
@@ -165,34 +160,5 @@ async fn exists(ctx: &Query, id: &str) -> Result<bool, AssetError> {
 }
 
 async fn put(ctx: &Context, asset: &Asset) -> Result<(), AssetError> {
-    Ok(ctx.put(&asset.id, json(asset)?).await?)
-}
-
-fn json(value: &impl Serialize) -> Result<Bytes, AssetError> {
-    Ok(serde_json::to_vec(value)?.into())
-}
-
-fn asset_from(parameters: &[&str]) -> Result<Asset, AssetError> {
-    let [id, color, size, owner, appraised_value] = first(parameters)?;
-    Ok(Asset {
-        appraised_value: number(4, appraised_value)?,
-        color: color.to_owned(),
-        id: id.to_owned(),
-        owner: owner.to_owned(),
-        size: number(2, size)?,
-    })
-}
-
-/// The parameters of a function that takes so many. Further ones are ignored, as Go's contracts do.
-fn first<'a, const N: usize>(parameters: &[&'a str]) -> Result<[&'a str; N], AssetError> {
-    let wrong = AssetError::Count { expected: N, received: parameters.len() };
-    parameters.first_chunk().copied().ok_or(wrong)
-}
-
-/// A whole number; an empty text counts as zero, as with Go's contracts.
-fn number(index: usize, value: &str) -> Result<i64, AssetError> {
-    match value {
-        "" => Ok(0),
-        _ => value.parse().map_err(|_| AssetError::Number { index, value: value.to_owned() }),
-    }
+    Ok(ctx.put(&asset.id, serde_json::to_vec(asset)?).await?)
 }

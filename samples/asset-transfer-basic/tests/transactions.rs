@@ -9,6 +9,7 @@ mod peer;
 mod support;
 
 use asset_transfer_basic::AssetTransfer;
+use serde_json::json;
 
 use crate::peer::{Peer, Puppet};
 use crate::support::Running;
@@ -115,13 +116,44 @@ async fn errors_have_the_official_samples_texts() {
     ledger
         .fails(
             &["CreateAsset", "a", "blue", "big", "Tomoko", "300"],
-            "error managing parameter param2. conversion error. value big was not passed in expected format int",
+            "error managing parameter size. conversion error. cannot convert passed value big to int64",
         )
         .await;
     ledger.fails(&["Nothing"], "Function Nothing not found in contract SmartContract").await;
     ledger.fails(&[""], "Blank function name passed").await;
     // As with Go's contracts: the first letter's case and further parameters do not matter.
     ledger.ok(&["readAsset", "asset1", "more"], ASSET1).await;
+    ledger.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_metadata_tells_types_and_true_names() {
+    let mut ledger = Ledger::new().await;
+    let (status, _, document) = ledger.invoke(&["org.hyperledger.fabric:GetMetadata"]).await;
+    assert_eq!(status, 200);
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    assert_eq!(document["info"], json!({"title": "SmartContract", "version": "latest"}));
+    let contract = &document["contracts"]["SmartContract"];
+    assert_eq!(contract["default"], true);
+    let transactions = contract["transactions"].as_array().expect("transactions");
+    let named = |name: &str| transactions.iter().find(|transaction| transaction["name"] == name).expect(name);
+    let text = |name: &str| json!({"name": name, "schema": {"type": "string"}});
+    let number = |name: &str| json!({"name": name, "schema": {"type": "integer", "format": "int64"}});
+    assert_eq!(transactions.len(), 8);
+    assert_eq!(
+        named("CreateAsset")["parameters"],
+        json!([text("id"), text("color"), number("size"), text("owner"), number("appraised_value")])
+    );
+    assert_eq!(named("CreateAsset")["tag"][0], "SUBMIT");
+    assert_eq!(named("CreateAsset").get("returns"), None);
+    assert_eq!(named("ReadAsset")["tag"][0], "EVALUATE");
+    let reference = json!({"$ref": "#/components/schemas/Asset"});
+    assert_eq!(named("ReadAsset")["returns"], reference);
+    assert_eq!(named("GetAllAssets")["returns"], json!({"type": "array", "items": reference}));
+    let asset = &document["components"]["schemas"]["Asset"];
+    assert_eq!(asset["$id"], "Asset");
+    assert_eq!(asset["required"], json!(["AppraisedValue", "Color", "ID", "Owner", "Size"]));
+    assert_eq!(asset["properties"]["Size"]["format"], "int64");
     ledger.server.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The server over real sockets with mutual TLS; the test plays the peer.
 
 mod calls;
+mod contracts;
 mod dialogue;
 mod golden;
 mod hostile;

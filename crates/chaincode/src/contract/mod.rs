@@ -1,0 +1,74 @@
+//! Contracts: functions with typed parameters and results that clients call by name.
+//!
+//! [`contract`](macro@crate::contract) makes a [`Contract`] of an `impl` block, and every contract is a
+//! [`Chaincode`](crate::Chaincode). [`Contracts`] puts several into one chaincode.
+//!
+//! # Which function is called
+//!
+//! The first argument names it, as in Go's contracts: `function` in the default contract, `contract:function` in
+//! another one, split at the last colon. If no function has exactly that name, its first letter is made upper case. The
+//! contract `org.hyperledger.fabric` is always there; its function `GetMetadata` describes all the others.
+//!
+//! # What travels how
+//!
+//! The type of a parameter or result alone decides how its bytes are read or written.
+//!
+//! | Type | Parameter | Result |
+//! |---|---|---|
+//! | `String` | the bytes as UTF-8 text | the text |
+//! | `Vec<u8>`, [`Bytes`](crate::Bytes) | the bytes | the bytes |
+//! | integers | decimal; nothing counts as 0 | decimal |
+//! | `f32`, `f64` | decimal, with an exponent or not; nothing counts as 0 | as Go prints them, such as `1e+06` |
+//! | `bool` | `1 t T TRUE true True 0 f F FALSE false False`; nothing counts as false | `true` or `false` |
+//! | `()` | | nothing |
+//! | all others | JSON | JSON in one line with sorted keys; nothing if it is `null` |
+//!
+//! Keys are sorted by their bytes and nothing is escaped for HTML, so all endorsers give the same bytes. An `Option` is
+//! of the last kind, whatever is in it: the parameter is `null` or the JSON of its value.
+//!
+//! Parameters that a function does not take are ignored. An error's text (`Display`) is the message of a response with
+//! status 500.
+
+mod arguments;
+mod metadata;
+mod results;
+mod routing;
+mod schema;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use crate::{Context, Response};
+
+pub use arguments::ParameterError;
+pub use routing::Contracts;
+
+#[doc(hidden)]
+pub use arguments::Arguments;
+#[doc(hidden)]
+pub use metadata::TransactionDescription;
+#[doc(hidden)]
+pub use results::respond;
+#[doc(hidden)]
+pub use schema::{AnySchema, DerivedSchema, SchemaOf, Schemas};
+
+/// A call of a contract's function.
+pub type Call<'a> = Pin<Box<dyn Future<Output = Result<Response, ParameterError>> + Send + 'a>>;
+
+/// Functions that clients call by name. The attribute [`contract`](macro@crate::contract) implements it.
+pub trait Contract: Send + Sync + 'static {
+    /// What clients write before the colon.
+    fn name(&self) -> &str;
+
+    /// Whether it was marked as the one that is meant when clients name none.
+    fn is_default(&self) -> bool;
+
+    /// Its functions, for the metadata.
+    #[doc(hidden)]
+    fn describe(&self, schemas: &mut Schemas) -> Vec<TransactionDescription>;
+
+    /// Calls the function of exactly this name; `None` if there is no such function.
+    fn call<'a>(&'a self, function: &str, ctx: &'a Context, parameters: &'a [Bytes]) -> Option<Call<'a>>;
+}
