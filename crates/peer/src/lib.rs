@@ -22,5 +22,6 @@ pub mod node;
 pub mod notifier;
 pub mod services;
 pub mod validator;
+mod wire;
 
 pub use error::{ChannelError, JoinError};

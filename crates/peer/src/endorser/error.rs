@@ -20,6 +20,9 @@ pub enum Refusal {
         /// The message that was expected there.
         message: &'static str,
     },
+    /// The proposal has more arguments and transient values than any real one. Our own rule; Fabric has no bound.
+    #[error("the proposal has more than 100000 arguments, decorations and transient values")]
+    TooManyElements,
     /// The creator's certificate is no longer valid.
     #[error("proposal client identity expired")]
     Expired,

@@ -14,6 +14,7 @@ use selvedge_proto::protos::{
 };
 
 use super::Refusal;
+use crate::wire::proposal_payload_is_bounded;
 
 /// A decoded proposal. Nothing is known yet about who made it.
 #[derive(Clone, Debug)]
@@ -43,6 +44,9 @@ impl Received {
             .map_err(unparsable("channel header", "ChannelHeader"))?;
         check_timestamp(channel.timestamp.unwrap_or_default(), now, window)?;
         let chaincode = chaincode_name(&channel)?;
+        if !proposal_payload_is_bounded(&proposal.payload) {
+            return Err(Refusal::TooManyElements);
+        }
         let payload: ChaincodeProposalPayload = decode("ChaincodeProposalPayload", &proposal.payload)?;
         let input = chaincode_input(&payload.input)?;
         let hash = proposal_hash(&header, payload);

@@ -122,6 +122,10 @@ impl Simulated {
     /// Keeps the private writes until the transaction comes back in a block. The error is as in
     /// [`Verified::simulate`].
     pub(super) async fn keep_private_writes(&mut self) -> Result<(), String> {
+        if self.response.status >= ERROR_THRESHOLD {
+            // It gets no endorsement, so it never comes back.
+            return Ok(());
+        }
         let (Some(place), Some(outcome)) = (&self.proposal.place, &mut self.outcome) else { return Ok(()) };
         let Some(writes) = outcome.results.private.take() else { return Ok(()) };
         let (channel, height) = (place.channel.clone(), outcome.height);

@@ -7,6 +7,9 @@ use selvedge_proto::protos::{
     ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec, Proposal, SignedProposal,
 };
 
+use crate::endorser::Refusal;
+use crate::wire::proposal_payload_is_bounded;
+
 /// A proposal's parts.
 pub(super) struct Unpacked {
     pub(super) header: Header,
@@ -24,6 +27,9 @@ impl Unpacked {
         let proposal: Proposal = decode("Proposal", &signed.proposal_bytes)?;
         let header: Header = decode("Header", &proposal.header)?;
         let channel: ChannelHeader = decode("ChannelHeader", &header.channel_header)?;
+        if !proposal_payload_is_bounded(&proposal.payload) {
+            return Err(Refusal::TooManyElements.to_string());
+        }
         let payload: ChaincodeProposalPayload = decode("ChaincodeProposalPayload", &proposal.payload)?;
         let invocation: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", &payload.input)?;
         Ok(Self { header, channel_id: channel.channel_id, payload, spec: invocation.chaincode_spec })

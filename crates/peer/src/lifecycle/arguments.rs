@@ -1,10 +1,10 @@
 //! Decodes what clients pass to the functions of `_lifecycle`.
 
 use bytes::Bytes;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use prost::{DecodeError, Message};
+use prost::Message;
 
 use super::error::LifecycleError;
+use crate::wire::each_field;
 
 /// The longest argument of a function other than `InstallChaincode`, in bytes. Definitions have a few thousand.
 pub(super) const MAX_ARGUMENT_BYTES: usize = 1 << 20;
@@ -50,24 +50,4 @@ pub(super) fn decode_definition<M: Message + Default>(
         }
     }
     decode(function, bytes)
-}
-
-/// Visits the length-delimited fields of a message.
-fn each_field(
-    mut message: &[u8],
-    mut visit: impl FnMut(u32, &[u8]) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    while !message.is_empty() {
-        let (field, wire_type) = decode_key(&mut message)?;
-        if wire_type != WireType::LengthDelimited {
-            skip_field(wire_type, field, &mut message, DecodeContext::default())?;
-            continue;
-        }
-        let length = usize::try_from(decode_varint(&mut message)?).unwrap_or(usize::MAX);
-        // What is cut short is refused by the decoder, with its own words.
-        let Some((content, rest)) = message.split_at_checked(length) else { return Ok(()) };
-        visit(field, content)?;
-        message = rest;
-    }
-    Ok(())
 }
