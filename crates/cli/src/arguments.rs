@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::up::arguments::{DownArguments, StatusArguments, UpArguments};
+
 /// Hyperledger Fabric external chaincode: the peer, the chaincode and the edge between them.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a negative answer,
@@ -23,6 +25,12 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Serve a sample chaincode to peers
     Sample(SampleArguments),
+    /// Run a development network in this process until Ctrl-C
+    Up(UpArguments),
+    /// Tell how a network is that selvedge up runs; exit code 1 if none runs
+    Status(StatusArguments),
+    /// Stop a network that selvedge up runs
+    Down(DownArguments),
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,13 @@
 
 mod arguments;
 mod demo;
+mod down;
 mod failure;
 mod output;
 mod sample;
 mod signals;
+mod status;
+mod up;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,9 @@ fn run(command: Command) -> Result<Answer, Failure> {
         match command {
             Command::Demo(arguments) => demo::run(&arguments).await,
             Command::Sample(arguments) => sample::run(&arguments).await,
+            Command::Up(arguments) => up::run(&arguments).await,
+            Command::Status(arguments) => status::run(&arguments).await,
+            Command::Down(arguments) => down::run(&arguments).await,
         }
     });
     // A thread that waits for standard input must not hold up the end.
@@ -47,7 +53,7 @@ fn start_logging(command: &Command) -> Result<(), Failure> {
     let default = match command {
         // Its steps tell of every refusal that they provoke; as warnings they would be there twice.
         Command::Demo(_) => "error",
-        Command::Sample(_) => "warn",
+        _ => "warn",
     };
     let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
     let filter = EnvFilter::try_new(chosen.as_deref().unwrap_or(default)).map_err(|error| {

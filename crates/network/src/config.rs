@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
 use selvedge_orderer::Cutting;
+use serde::{Deserialize, Serialize};
 
 use crate::identities::{Kind, OrganizationSpec};
 
-/// The first port of Fabric's test network: the orderer's. Peers begin at the one after it and are 2000 apart.
+/// The first port of Fabric's test network: the orderer's. Peers begin at the one after it.
 const ORDERER_PORT: u16 = 7050;
-const PEER_PORT: u16 = 7051;
+/// The port distance between the first peers of organisations.
 const PEER_PORT_STEP: u16 = 2000;
 /// The port distance between the peers of one organisation.
 const SIBLING_PORT_STEP: u16 = 100;
@@ -43,7 +44,8 @@ pub struct OrganizationConfig {
 }
 
 /// Where ledgers are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Keeping {
     /// On disk; a committed transaction survives a loss of power.
     Disk,
@@ -56,6 +58,9 @@ pub enum Keeping {
 pub enum Ports {
     /// Those of Fabric's test network: the orderer at 7050, peers at 7051, 9051, and so on.
     TestNetwork,
+    /// The orderer at this port and the peers above it, as far apart as in the test network: those of an organisation
+    /// by 100, organisations by 2000.
+    From(u16),
     /// Whatever is free.
     Free,
 }
@@ -98,6 +103,7 @@ impl Ports {
     pub(crate) fn orderer(self) -> u16 {
         match self {
             Self::TestNetwork => ORDERER_PORT,
+            Self::From(base) => base,
             Self::Free => 0,
         }
     }
@@ -105,12 +111,13 @@ impl Ports {
     /// The port of a peer by its organisation's and its own number, both from 0; 0 lets the system choose.
     pub(crate) fn peer(self, organization: usize, peer: usize) -> u16 {
         let offset = |count: usize, step: u16| u16::try_from(count).ok()?.checked_mul(step);
-        let port = match self {
-            Self::Free => return 0,
-            Self::TestNetwork => offset(organization, PEER_PORT_STEP)
-                .zip(offset(peer, SIBLING_PORT_STEP))
-                .and_then(|(organization, peer)| PEER_PORT.checked_add(organization)?.checked_add(peer)),
-        };
+        if self == Self::Free {
+            return 0;
+        }
+        let first = self.orderer().checked_add(1);
+        let port = offset(organization, PEER_PORT_STEP)
+            .zip(offset(peer, SIBLING_PORT_STEP))
+            .and_then(|(organization, peer)| first?.checked_add(organization)?.checked_add(peer));
         // Beyond what the scheme has room for, any free port will do.
         port.unwrap_or(0)
     }
@@ -128,5 +135,8 @@ mod tests {
         assert_eq!(Ports::TestNetwork.peer(1, 1), 9151);
         assert_eq!(Ports::TestNetwork.peer(40, 0), 0);
         assert_eq!(Ports::Free.peer(1, 0), 0);
+        assert_eq!(Ports::From(20_000).orderer(), 20_000);
+        assert_eq!(Ports::From(20_000).peer(1, 2), 22_201);
+        assert_eq!(Ports::From(u16::MAX).peer(0, 0), 0);
     }
 }

@@ -8,6 +8,9 @@ use selvedge_package::PackageError;
 use selvedge_peer::JoinError;
 use selvedge_peer::host::HostError;
 use selvedge_pki::PkiError;
+use selvedge_tls::BindError;
+
+use crate::Holder;
 
 /// Why a network could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,15 @@ pub enum NetworkError {
         #[source]
         source: prost::DecodeError,
     },
+    /// The file of a genesis block holds one that is none of a channel.
+    #[error("{} begins no channel", path.display())]
+    Channel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// The system gave no random bytes.
     #[error("the system's random source failed")]
     Randomness,
@@ -53,6 +65,62 @@ pub enum NetworkError {
     Address {
         /// What was given.
         address: String,
+    },
+    /// Another process runs the network of this folder.
+    #[error("the network in {} is run by {}", folder.display(), described(holder))]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// Who, if it says so.
+        holder: Option<Holder>,
+    },
+    /// The process that runs the network does not answer: it starts or ends at this moment.
+    #[error("process {} runs the network and is not ready", process.pid)]
+    NotReady {
+        /// Who.
+        process: Holder,
+        /// What happened when it was asked.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that should describe a network does not.
+    #[error("{} does not describe a network", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The channel was begun with other organisations than those that shall run it now.
+    #[error("channel {channel} was begun by {}, not by {}", found.join(", "), wanted.join(", "))]
+    OtherOrganizations {
+        /// The channel.
+        channel: String,
+        /// Whom its genesis block names.
+        found: Vec<String>,
+        /// Whom the configuration names.
+        wanted: Vec<String>,
+    },
+    /// The port of a peer or orderer cannot be had.
+    #[error("{name} cannot have port {port}")]
+    Port {
+        /// Whose it is.
+        name: String,
+        /// Which.
+        port: u16,
+        /// The system's reason.
+        #[source]
+        source: BindError,
+    },
+    /// A peer's answer is no message of the kind that was asked for.
+    #[error("{name} gave an answer that cannot be understood")]
+    Answer {
+        /// The peer.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: prost::DecodeError,
     },
     /// A package could not be made.
     #[error("the chaincode package could not be made")]
@@ -98,6 +166,13 @@ pub enum NetworkError {
         /// The name asked for.
         name: String,
     },
+}
+
+fn described(holder: &Option<Holder>) -> String {
+    match holder {
+        Some(Holder { pid, since }) => format!("process {pid} since {since}"),
+        None => "a process that does not say which it is".to_owned(),
+    }
 }
 
 impl NetworkError {

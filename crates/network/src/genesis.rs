@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_identity::ChannelConfig;
 use selvedge_identity::genesis::{Genesis, OrderingOrganization, Organization as GenesisOrganization};
 use selvedge_identity::msp::{MspDescription, msp_config};
 use selvedge_proto::common::Block;
@@ -29,7 +30,10 @@ pub(crate) fn open(folder: &Path, channel_id: &str, places: &Places<'_>) -> Resu
     let path = folder.join("channels").join(format!("{channel_id}.block"));
     if path.exists() {
         let bytes = fs::read(&path).map_err(NetworkError::file("read", &path))?;
-        return Block::decode(bytes.as_slice()).map_err(|source| NetworkError::Genesis { path, source });
+        let block = Block::decode(bytes.as_slice())
+            .map_err(|source| NetworkError::Genesis { path: path.clone(), source })?;
+        check(channel_id, &block, &path, places)?;
+        return Ok(block);
     }
     let block = describe(channel_id, places)?.block();
     if let Some(parent) = path.parent() {
@@ -40,6 +44,21 @@ pub(crate) fn open(folder: &Path, channel_id: &str, places: &Places<'_>) -> Resu
     fs::write(&unfinished, block.encode_to_vec()).map_err(NetworkError::file("write", &unfinished))?;
     fs::rename(&unfinished, &path).map_err(NetworkError::file("rename", &unfinished))?;
     Ok(block)
+}
+
+/// Makes sure that the block's channel belongs to the organisations that are there now: others could neither
+/// endorse nor read on it.
+fn check(channel_id: &str, block: &Block, path: &Path, places: &Places<'_>) -> Result<(), NetworkError> {
+    let config = ChannelConfig::from_block(block)
+        .map_err(|source| NetworkError::Channel { path: path.to_owned(), source: Box::new(source) })?;
+    let mut found: Vec<String> = config.orgs().iter().map(|org| org.msp_id.clone()).collect();
+    let mut wanted: Vec<String> = places.organizations.iter().map(|org| org.msp_id().to_owned()).collect();
+    found.sort();
+    wanted.sort();
+    if found == wanted {
+        return Ok(());
+    }
+    Err(NetworkError::OtherOrganizations { channel: channel_id.to_owned(), found, wanted })
 }
 
 fn describe(channel_id: &str, places: &Places<'_>) -> Result<Genesis, NetworkError> {

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::genesis::{self, Places};
+use crate::hold::Hold;
 use crate::identities::{Kind, Member, Organization, OrganizationSpec, Role};
 use crate::peer::{NetworkPeer, PeerSetup};
-use crate::{Edge, Keeping, NetworkConfig, NetworkError, broadcaster};
+use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, broadcaster, status};
 
 /// How many envelopes of a channel may wait at the orderer before whoever sends one waits too.
 const ORDERER_QUEUE: usize = 4096;
@@ -32,15 +33,18 @@ pub struct Network {
     edge: Edge,
     stopping: CancellationToken,
     servers: Vec<JoinHandle<()>>,
+    /// Ends last, after the ledgers.
+    hold: Hold,
 }
 
 impl Network {
     /// Starts the network, with the identities and ledgers of its folder where it was started before.
     ///
     /// # Errors
-    /// When a file cannot be used, a port is taken, or a ledger belongs to another network.
+    /// When another process runs the network of this folder, a file cannot be used, a port is taken, or a ledger
+    /// belongs to another network.
     pub async fn start(config: NetworkConfig) -> Result<Self, NetworkError> {
-        let (organizations, orderers, edge) = identities(&config).await?;
+        let (hold, organizations, orderers, edge) = identities(&config).await?;
         let storage: Arc<dyn Storage> = match config.keeping {
             Keeping::Disk => Arc::new(DiskStorage),
             Keeping::Memory => Arc::new(MemoryStorage::new()),
@@ -98,7 +102,39 @@ impl Network {
             servers.push(serve(peer.name(), services, listener, &stopping));
             peers.push(peer);
         }
-        Ok(Self { config, organizations, orderers, orderer, orderer_address, peers, edge, stopping, servers })
+        Ok(Self {
+            config,
+            organizations,
+            orderers,
+            orderer,
+            orderer_address,
+            peers,
+            edge,
+            stopping,
+            servers,
+            hold,
+        })
+    }
+
+    /// Describes the network to others: in files of its folder, and to [`Status::of`](crate::Status::of) until it
+    /// ends.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn announce(&mut self) -> Result<Description, NetworkError> {
+        let description = self.leave_description()?;
+        self.servers.push(status::serve(self, self.stopping.clone())?);
+        Ok(description)
+    }
+
+    /// The process that runs it: this one.
+    pub fn holder(&self) -> &Holder {
+        &self.hold.holder
+    }
+
+    /// Whether its ledgers survive the process.
+    pub fn keeping(&self) -> Keeping {
+        self.config.keeping
     }
 
     /// The network's folder.
@@ -193,6 +229,9 @@ impl Network {
     /// Ends all servers, orders what is in line, and closes the ledgers.
     pub async fn shutdown(self) {
         self.stopping.cancel();
+        if let Err(error) = status::remove(&self.config.folder) {
+            tracing::warn!(%error, "the socket of the status stays");
+        }
         // Readers that follow the chain wait for blocks; the end of the orderer ends them.
         self.orderer.stop().await;
         for server in self.servers {
@@ -206,22 +245,32 @@ impl Network {
     }
 
     async fn connect(&self, peer: &NetworkPeer) -> Result<tonic::transport::Channel, NetworkError> {
-        let tls = ClientTls::builder(peer.tls_roots_pem())
-            .server_name(peer.name())
-            .build()
-            .map_err(NetworkError::tls(peer.name()))?;
-        let target = peer.address().to_string().parse().map_err(NetworkError::tls(peer.name()))?;
-        selvedge_tls::channel(&target, &tls.into(), &DialOptions::default())
-            .await
-            .map_err(NetworkError::tls(peer.name()))
+        connect(peer.name(), peer.address(), peer.tls_roots_pem()).await
     }
 }
 
-/// Makes or loads everybody's certificates, which takes a while and reads files.
-async fn identities(config: &NetworkConfig) -> Result<(Vec<Organization>, Organization, Edge), NetworkError> {
+/// Connects to a peer under its own name.
+pub(crate) async fn connect(
+    name: &str,
+    address: SocketAddr,
+    roots_pem: &str,
+) -> Result<tonic::transport::Channel, NetworkError> {
+    let tls = ClientTls::builder(roots_pem).server_name(name).build().map_err(NetworkError::tls(name))?;
+    let target = address.to_string().parse().map_err(NetworkError::tls(name))?;
+    selvedge_tls::channel(&target, &tls.into(), &DialOptions::default())
+        .await
+        .map_err(NetworkError::tls(name))
+}
+
+/// Takes the folder and makes or loads everybody's certificates, which takes a while and reads files.
+async fn identities(
+    config: &NetworkConfig,
+) -> Result<(Hold, Vec<Organization>, Organization, Edge), NetworkError> {
     let folder = config.folder.clone();
     let specs: Vec<OrganizationSpec> = config.organizations.iter().map(|config| config.spec()).collect();
     let made = tokio::task::spawn_blocking(move || {
+        let hold = Hold::take(&folder)?;
+        status::remove(&folder)?;
         let organizations = specs
             .into_iter()
             .map(|spec| Organization::open(&folder, spec))
@@ -235,7 +284,7 @@ async fn identities(config: &NetworkConfig) -> Result<(Vec<Organization>, Organi
         };
         let orderers = Organization::open(&folder, orderers)?;
         let edge = Edge::open(&folder, &organizations)?;
-        Ok((organizations, orderers, edge))
+        Ok((hold, organizations, orderers, edge))
     });
     made.await.unwrap_or(Err(NetworkError::BrokenOff))
 }
@@ -250,9 +299,10 @@ async fn listen(member: &Member, port: u16) -> Result<Listener, NetworkError> {
         .map_err(NetworkError::tls(member.name()))?;
     // Development identities serve nobody but this machine.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let name = member.name().to_owned();
     Listener::bind(address, ServerSecurity::Tls(tls), Limits::default())
         .await
-        .map_err(NetworkError::tls(member.name()))
+        .map_err(|source| NetworkError::Port { name, port, source })
 }
 
 fn serve(name: &str, services: Services, listener: Listener, stopping: &CancellationToken) -> JoinHandle<()> {

@@ -78,7 +78,7 @@ pub(crate) fn authority(folder: &Path, prefix: &str, domain: &str) -> Result<Aut
     Ok(authority)
 }
 
-pub(super) fn read(path: &Path) -> Result<String, NetworkError> {
+pub(crate) fn read(path: &Path) -> Result<String, NetworkError> {
     fs::read_to_string(path).map_err(NetworkError::file("read", path))
 }
 
@@ -96,12 +96,17 @@ fn put(path: &Path, content: &[u8], mode: u32) -> Result<(), NetworkError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(NetworkError::file("create", folder))?;
     }
+    // Whatever ends the process, the name stands for the old content or the new, never for half of it.
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let unfinished = Path::new(&unfinished);
     OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(mode)
-        .open(path)
+        .open(unfinished)
         .and_then(|mut file| file.write_all(content))
-        .map_err(NetworkError::file("write", path))
+        .map_err(NetworkError::file("write", unfinished))?;
+    fs::rename(unfinished, path).map_err(NetworkError::file("write", path))
 }

@@ -191,13 +191,13 @@ impl Member {
     pub(super) fn save(&self, files: &Files<'_>) -> Result<(), NetworkError> {
         files.msp(&self.folder.join("msp"))?;
         layout::write(&self.certificate_file(), self.signing.certificate_pem.as_bytes())?;
-        layout::write_secret(&self.key_file(), self.signing.key_pem.as_str())?;
         let (certificate, key) = layout::tls_names(self.role);
         let tls = self.folder.join("tls");
         layout::write(&tls.join("ca.crt"), files.tls_authority_pem.as_bytes())?;
         layout::write(&tls.join(certificate), self.tls.certificate_pem.as_bytes())?;
         layout::write_secret(&tls.join(key), self.tls.key_pem.as_str())?;
-        Ok(())
+        // The last one: it tells that all others are there.
+        layout::write_secret(&self.key_file(), self.signing.key_pem.as_str())
     }
 }
 
