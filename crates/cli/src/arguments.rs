@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::chaincode::ChaincodeCommand;
+use crate::commands::completions::CompletionsArguments;
+use crate::commands::explain::ExplainArguments;
+use crate::commands::package::PackageCommand;
+use crate::commands::tls::TlsCommand;
+use crate::commands::transact::{CallArguments, InvokeArguments};
 use crate::up::arguments::{DownArguments, StatusArguments, UpArguments};
 
 /// Hyperledger Fabric external chaincode: the peer, the chaincode and the edge between them.
@@ -31,6 +37,23 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Stop a network that selvedge up runs
     Down(DownArguments),
+    /// Make certificates for chaincode servers and peers
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Build and read chaincode packages
+    #[command(subcommand)]
+    Package(PackageCommand),
+    /// Install, approve and commit chaincode on any Fabric peer
+    #[command(subcommand)]
+    Chaincode(ChaincodeCommand),
+    /// Send a transaction through any Fabric gateway, and wait until it is committed
+    Invoke(InvokeArguments),
+    /// Run a transaction on a peer without recording anything
+    Query(CallArguments),
+    /// Tell what the code of an error means
+    Explain(ExplainArguments),
+    /// Print a script with which a shell completes the command line
+    Completions(CompletionsArguments),
 }
 
 #[derive(Debug, Args)]

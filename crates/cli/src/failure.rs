@@ -2,11 +2,13 @@
 
 use std::error::Error;
 
+use crate::catalogue::Code;
 use crate::output::{BAD, STRONG, wrapped};
 
-/// A failure of the command: what, evidence, cause, fix.
+/// A failure of the command: what, evidence, cause, fix, and the code under which `selvedge explain` tells more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
+    code: Option<Code>,
     what: String,
     evidence: Vec<String>,
     cause: Option<String>,
@@ -15,7 +17,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), evidence: Vec::new(), cause: None, fix: None }
+        Self { code: None, what: what.into(), evidence: Vec::new(), cause: None, fix: None }
+    }
+
+    /// Names the entry of the catalogue that explains it.
+    pub(crate) fn code(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Adds something that was found.
@@ -49,11 +57,14 @@ impl Failure {
     }
 
     pub(crate) fn render(&self, width: usize) -> String {
-        let mut text = wrapped(&self.what, &format!("{BAD}error{BAD:#}: "), "  ", width);
+        let code = self.code.map(|code| format!("[{}]", code.code)).unwrap_or_default();
+        let mut text = wrapped(&self.what, &format!("{BAD}error{code}{BAD:#}: "), "  ", width);
         let evidence = self.evidence.iter().map(|evidence| ("evidence", evidence));
         let cause = self.cause.iter().map(|cause| ("cause", cause));
         let fix = self.fix.iter().map(|fix| ("fix", fix));
-        for (label, said) in evidence.chain(cause).chain(fix) {
+        let more = self.code.map(|code| format!("selvedge explain {}", code.code));
+        let more = more.iter().map(|more| ("more", more));
+        for (label, said) in evidence.chain(cause).chain(fix).chain(more) {
             text.push('\n');
             let label = format!("  {STRONG}{:<10}{STRONG:#}", format!("{label}:"));
             text.push_str(&wrapped(said, &label, "            ", width));
@@ -65,6 +76,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::Failure;
+    use crate::catalogue;
 
     #[test]
     fn a_failure_tells_what_evidence_cause_and_fix() {
@@ -81,5 +93,12 @@ mod tests {
              cause:    the sample runs twice\n  \
              fix:      stop one of them"
         );
+    }
+
+    #[test]
+    fn a_code_says_where_to_read_on() {
+        let failure = Failure::new("no").code(catalogue::TLS_REFUSED).fix("try");
+        let plain = anstream::adapter::strip_str(&failure.render(50)).to_string();
+        assert_eq!(plain, "error[SV-TLS-02]: no\n  fix:      try\n  more:     selvedge explain SV-TLS-02");
     }
 }

@@ -1,8 +1,12 @@
 //! The selvedge command.
 
 mod arguments;
+mod catalogue;
+mod commands;
+mod connect;
 mod demo;
 mod down;
+mod errors;
 mod failure;
 mod output;
 mod sample;
@@ -41,6 +45,13 @@ fn run(command: Command) -> Result<Answer, Failure> {
             Command::Up(arguments) => up::run(&arguments).await,
             Command::Status(arguments) => status::run(&arguments).await,
             Command::Down(arguments) => down::run(&arguments).await,
+            Command::Tls(command) => commands::tls::run(&command),
+            Command::Package(command) => commands::package::run(&command),
+            Command::Chaincode(command) => commands::chaincode::run(&command).await,
+            Command::Invoke(arguments) => commands::transact::invoke(&arguments).await,
+            Command::Query(arguments) => commands::transact::query(&arguments).await,
+            Command::Explain(arguments) => commands::explain::run(&arguments),
+            Command::Completions(arguments) => commands::completions::run(&arguments),
         }
     });
     // A thread that waits for standard input must not hold up the end.

@@ -71,6 +71,20 @@ pub struct Commit {
     pub code: TxValidationCode,
 }
 
+impl Commit {
+    /// Itself, when the transaction is valid.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] when it is in a block without being valid.
+    pub fn valid(self, tx_id: &str) -> Result<Self, ClientError> {
+        if self.code == TxValidationCode::Valid {
+            Ok(self)
+        } else {
+            Err(ClientError::Invalid { tx_id: tx_id.to_owned(), block: self.block, code: self.code })
+        }
+    }
+}
+
 impl Gateway {
     /// Uses the gateway at the other end of a connection.
     pub fn new(channel: Channel, identity: Arc<SigningIdentity>) -> Self {
@@ -153,11 +167,8 @@ impl Gateway {
     ) -> Result<(Submitted, Commit), ClientError> {
         let submitted = self.submit(proposal, organizations).await?;
         let commit = self.commit_status(&submitted.channel_id, &submitted.tx_id).await?;
-        if commit.code == TxValidationCode::Valid {
-            Ok((submitted, commit))
-        } else {
-            Err(ClientError::Invalid { tx_id: submitted.tx_id, block: commit.block, code: commit.code })
-        }
+        let commit = commit.valid(&submitted.tx_id)?;
+        Ok((submitted, commit))
     }
 
     /// Waits until a transaction is in a block.

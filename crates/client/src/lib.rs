@@ -2,8 +2,10 @@
 //! an endorser, and follows the lifecycle of chaincode.
 //!
 //! [`Gateway`] evaluates and submits through any Fabric peer from 2.4 on. [`Lifecycle`] installs, approves and
-//! commits. Both take a [`tonic::transport::Channel`], which `selvedge_tls::channel` makes.
+//! commits; [`definition`] writes the policies and collections that a definition may have. Both take a
+//! [`tonic::transport::Channel`], which `selvedge_tls::channel` makes.
 
+pub mod definition;
 mod error;
 mod events;
 mod gateway;
@@ -15,3 +17,4 @@ pub use events::{BlockPosition, BlockRange, ChaincodeEvent, Checkpoint, Deliver}
 pub use gateway::{Commit, Gateway, Submitted, Timeouts};
 pub use lifecycle::{Approval, Definition, InstalledPackage, Lifecycle, Readiness};
 pub use proposal::{Proposal, ProposalBuilder, sign_envelope};
+pub use tonic::Code;

@@ -6,8 +6,9 @@ use prost::Message;
 use selvedge_proto::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
     CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
-    QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult, QueryInstalledChaincodesArgs,
-    QueryInstalledChaincodesResult, chaincode_source,
+    QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult, QueryChaincodeDefinitionsArgs,
+    QueryChaincodeDefinitionsResult, QueryInstalledChaincodesArgs, QueryInstalledChaincodesResult,
+    chaincode_source,
 };
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::{CollectionConfigPackage, Response};
@@ -193,6 +194,19 @@ impl Lifecycle {
     ) -> Result<QueryChaincodeDefinitionResult, ClientError> {
         let args = QueryChaincodeDefinitionArgs { name: name.to_owned() };
         let response = self.gateway.evaluate(call(channel_id, "QueryChaincodeDefinition", &args)).await?;
+        decode("query committed", response.payload)
+    }
+
+    /// All committed definitions of a channel.
+    ///
+    /// # Errors
+    /// When the peer refuses.
+    pub async fn all_committed(
+        &self,
+        channel_id: &str,
+    ) -> Result<QueryChaincodeDefinitionsResult, ClientError> {
+        let args = QueryChaincodeDefinitionsArgs {};
+        let response = self.gateway.evaluate(call(channel_id, "QueryChaincodeDefinitions", &args)).await?;
         decode("query committed", response.payload)
     }
 

@@ -1,0 +1,85 @@
+//! The stable codes of errors, and what `selvedge explain` says of each.
+
+mod entries;
+
+pub(crate) use entries::*;
+
+/// A code with its explanation. Codes are never given a new meaning.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// `SV-<AREA>-<number>`.
+    pub(crate) code: &'static str,
+    /// What happened, in a few words.
+    pub(crate) title: &'static str,
+    /// What stands behind it and what to do, in sentences.
+    pub(crate) text: &'static str,
+}
+
+/// What an error points to.
+pub(crate) type Code = &'static Entry;
+
+/// The entry of a code, however its letters are written.
+pub(crate) fn find(code: &str) -> Option<Code> {
+    ALL.iter().copied().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
+}
+
+/// The code of a connection's verdict, by the verdict's stable name.
+pub(crate) fn of_verdict(name: &str) -> Code {
+    match name {
+        "unresolved" => TLS_UNRESOLVED,
+        "refused" => TLS_REFUSED,
+        "unreachable" => TLS_UNREACHABLE,
+        "connect-timeout" => TLS_CONNECT_TIMEOUT,
+        "no-answer" => TLS_NO_ANSWER,
+        "closed" => TLS_CLOSED,
+        "server-is-plaintext" => TLS_SERVER_IS_PLAINTEXT,
+        "server-is-tls" => TLS_SERVER_IS_TLS,
+        "not-http2" | "no-http2-alpn" => TLS_NO_HTTP2,
+        "unknown-issuer" => TLS_UNKNOWN_ISSUER,
+        "name-mismatch" | "invalid-server-name" => TLS_NAME_MISMATCH,
+        "no-alternative-name" => TLS_NO_ALTERNATIVE_NAME,
+        "expired" | "not-yet-valid" | "authority-outside-validity" => TLS_OUTSIDE_VALIDITY,
+        "wrong-usage" | "authority-as-leaf" => TLS_WRONG_USAGE,
+        "client-certificate-required" => TLS_CLIENT_CERTIFICATE_REQUIRED,
+        "client-certificate-refused" => TLS_CLIENT_CERTIFICATE_REFUSED,
+        "nothing-in-common" => TLS_NOTHING_IN_COMMON,
+        _ => TLS_OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{ALL, TLS_OTHER, find, of_verdict};
+
+    #[test]
+    fn every_code_is_unique_and_explained() {
+        let codes: BTreeSet<&str> = ALL.iter().map(|entry| entry.code).collect();
+        assert_eq!(codes.len(), ALL.len(), "a code stands for two things");
+        for entry in ALL {
+            let parts: Vec<&str> = entry.code.split('-').collect();
+            assert!(
+                matches!(parts[..], ["SV", area, number]
+                    if area.chars().all(|letter| letter.is_ascii_uppercase())
+                        && number.len() == 2
+                        && number.chars().all(|digit| digit.is_ascii_digit())),
+                "{}",
+                entry.code
+            );
+            assert!(!entry.title.is_empty() && !entry.title.ends_with('.'), "{}", entry.code);
+            assert!(entry.text.len() > 60 && entry.text.ends_with('.'), "{}", entry.code);
+            assert_eq!(find(&entry.code.to_lowercase()), Some(*entry));
+        }
+        assert_eq!(find("SV-TLS-99"), None);
+    }
+
+    #[test]
+    fn verdicts_have_codes_of_their_own() {
+        let refused = selvedge_tls::Verdict::Refused;
+        assert_eq!(of_verdict(refused.name()).code, "SV-TLS-02");
+        let plaintext = selvedge_tls::Verdict::ServerIsPlaintext { first_bytes: String::new() };
+        assert_eq!(of_verdict(plaintext.name()).code, "SV-TLS-07");
+        assert_eq!(of_verdict("something new"), TLS_OTHER);
+    }
+}
