@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use selvedge_orderer::Cutting;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,17 @@ pub struct NetworkConfig {
     pub ports: Ports,
     /// When the orderer closes a block that is not full.
     pub cutting: Cutting,
+    /// How long peers wait for chaincode.
+    pub chaincode: ChaincodeTimeouts,
+}
+
+/// How long peers wait for chaincode. The defaults are those of Fabric's sample core.yaml.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChaincodeTimeouts {
+    /// For building, dialling and registering together (`chaincode.startuptimeout`, 300 s). At least 5 s.
+    pub startup: Duration,
+    /// For one transaction (`chaincode.executetimeout`, 30 s). Below a second it counts as 30 s.
+    pub execute: Duration,
 }
 
 /// An organisation with peers.
@@ -82,7 +94,14 @@ impl NetworkConfig {
             channels: vec!["mychannel".to_owned()],
             ports: Ports::TestNetwork,
             cutting: Cutting::default(),
+            chaincode: ChaincodeTimeouts::default(),
         }
+    }
+}
+
+impl Default for ChaincodeTimeouts {
+    fn default() -> Self {
+        Self { startup: Duration::from_secs(300), execute: Duration::from_secs(30) }
     }
 }
 

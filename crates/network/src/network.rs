@@ -82,8 +82,14 @@ impl Network {
         for (number, organization) in organizations.iter().enumerate() {
             for (sibling, member) in organization.members(Role::Peer).enumerate() {
                 let listener = listen(member, config.ports.peer(number, sibling)).await?;
-                let setup =
-                    PeerSetup::new(member, organization, listener, &config.folder, Arc::clone(&storage))?;
+                let setup = PeerSetup::new(
+                    member,
+                    organization,
+                    listener,
+                    &config.folder,
+                    Arc::clone(&storage),
+                    config.chaincode,
+                )?;
                 setups.push(setup);
             }
         }

@@ -16,7 +16,7 @@ use selvedge_tls::Listener;
 use tokio_util::sync::CancellationToken;
 
 use crate::identities::{KeyPair, Member, Organization};
-use crate::{Edge, NetworkError, genesis};
+use crate::{ChaincodeTimeouts, Edge, NetworkError, genesis};
 
 /// A running peer of a network.
 pub struct NetworkPeer {
@@ -78,6 +78,7 @@ impl PeerSetup {
         listener: Listener,
         folder: &Path,
         storage: Arc<dyn Storage>,
+        timeouts: ChaincodeTimeouts,
     ) -> Result<Self, NetworkError> {
         let identity = Arc::new(member.signing_identity()?);
         let local_msp = Arc::new(Msp::from_config(&genesis::msp(organization)).map_err(|source| {
@@ -86,6 +87,8 @@ impl PeerSetup {
         let folder = folder.join("ledgers").join(member.name());
         let mut host = HostConfig::new(&folder);
         host.ccaas_builder = Some(Edge::builder_configuration(member));
+        host.startup_timeout = timeouts.startup;
+        host.execute_timeout = timeouts.execute;
         let host = Host::open(host)?;
         let ledgers = LedgerConfig::new(folder.join("channels"));
         let config = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
