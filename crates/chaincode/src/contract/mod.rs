@@ -16,7 +16,7 @@
 //! | Type | Parameter | Result |
 //! |---|---|---|
 //! | `String` | the bytes as UTF-8 text | the text |
-//! | `Vec<u8>`, [`Bytes`](crate::Bytes) | the bytes | the bytes |
+//! | `Vec<u8>`, [`Bytes`] | the bytes | the bytes |
 //! | integers | decimal; nothing counts as 0 | decimal |
 //! | `f32`, `f64` | decimal, with an exponent or not; nothing counts as 0 | as Go prints them, such as `1e+06` |
 //! | `bool` | `1 t T TRUE true True 0 f F FALSE false False`; nothing counts as false | `true` or `false` |
