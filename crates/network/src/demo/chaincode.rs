@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{DemoError, ServerEvent};
@@ -18,6 +19,8 @@ use crate::EdgeServer;
 
 /// How long the process may take to begin to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the last words of a process that has ended may take to arrive. Something it started may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Events that wait to be looked at; the process waits then.
 const EVENTS: usize = 64;
 /// How much of the end of the process's standard error is kept.
@@ -59,6 +62,7 @@ pub(super) struct Chaincode {
     child: Child,
     events: mpsc::Receiver<ServerEvent>,
     stderr: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<()>>,
     pub(super) pid: u32,
     pub(super) security: String,
 }
@@ -93,11 +97,10 @@ impl Chaincode {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(read_events(stdout, sender));
         }
-        if let Some(pipe) = child.stderr.take() {
-            tokio::spawn(read_stderr(pipe, Arc::clone(&stderr)));
-        }
+        let pipe = child.stderr.take();
+        let reading = pipe.map(|pipe| tokio::spawn(read_stderr(pipe, Arc::clone(&stderr))));
         let pid = child.id().unwrap_or_default();
-        let mut chaincode = Self { child, events, stderr, pid, security: String::new() };
+        let mut chaincode = Self { child, events, stderr, reading, pid, security: String::new() };
         match timeout(PATIENCE, chaincode.events.recv()).await {
             Ok(Some(ServerEvent::Listening { security, .. })) => {
                 chaincode.security = security;
@@ -134,7 +137,11 @@ impl Chaincode {
                 }
             }
         };
-        match timeout(PATIENCE, waiting).await {
+        let ended = timeout(PATIENCE, waiting).await;
+        if let (Ok(_), Some(reading)) = (&ended, self.reading.take()) {
+            drop(timeout(LAST_WORDS, reading).await);
+        }
+        match ended {
             Ok(status) => status.map_err(DemoError::io("wait for", "the chaincode's process")),
             Err(_) => Err(self.failed(format!("did not end within {} s", PATIENCE.as_secs()))),
         }
