@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use selvedge_client::connect::ConnectError;
 use selvedge_client::{ClientError, Code as Status};
 use selvedge_package::PackageError;
 use selvedge_package::connection::ConnectionError;
@@ -20,6 +21,49 @@ pub(crate) fn dial(error: &DialError) -> Failure {
         .evidence(verdict.to_string())
         .cause(verdict.cause())
         .fix(verdict.fix())
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        use ConnectError as E;
+        if let E::Dial(error) = &error {
+            return dial(error);
+        }
+        let failure = Self::new(match &error {
+            // The rest of its text is the evidence.
+            E::MspFolder { .. } => "the MSP folder is not that of one identity".to_owned(),
+            error => error.to_string(),
+        });
+        let failure = match &error {
+            E::NotTold { flag, variable, .. } => {
+                failure.code(catalogue::NOT_TOLD).evidence(format!("neither {flag} nor {variable} is set"))
+            }
+            E::Channel { described } => failure
+                .code(catalogue::NOT_TOLD)
+                .evidence(format!("the network's description names {described} channels")),
+            E::Unknown { kind, known, .. } => {
+                failure.code(catalogue::UNKNOWN_NAME).evidence(match &known[..] {
+                    [] => format!("it has no {kind} at all"),
+                    known => format!("it has {}", known.join(", ")),
+                })
+            }
+            E::Description { source, .. } => failure.code(catalogue::CONFIG_FILE).chain(source),
+            E::File { source, .. } | E::Folder { source, .. } => failure.code(catalogue::FILE).chain(source),
+            E::MspFolder { folder, files } => failure
+                .code(catalogue::IDENTITY)
+                .evidence(format!("{} has {files} files where one is wanted", folder.display())),
+            E::Identity { source, .. } => failure.code(catalogue::IDENTITY).chain(source),
+            E::Address(source) => failure.code(catalogue::ADDRESS).chain(source),
+            E::ClientCertificate(source) | E::Authority { source, .. } => {
+                failure.code(catalogue::TLS_FILES).chain(source)
+            }
+            error => failure.code(catalogue::MACHINE).chain(error),
+        };
+        match error.fix() {
+            Some(fix) => failure.fix(fix),
+            None => failure,
+        }
+    }
 }
 
 /// A certificate, key or address cannot be used.

@@ -3,7 +3,6 @@
 mod arguments;
 mod catalogue;
 mod commands;
-mod connect;
 mod demo;
 mod down;
 mod errors;

@@ -3,8 +3,10 @@
 //!
 //! [`Gateway`] evaluates and submits through any Fabric peer from 2.4 on. [`Lifecycle`] installs, approves and
 //! commits; [`definition`] writes the policies and collections that a definition may have. Both take a
-//! [`tonic::transport::Channel`], which `selvedge_tls::channel` makes.
+//! [`tonic::transport::Channel`], which `selvedge_tls::channel` makes; [`connect`] finds out from options, a network's
+//! description or Fabric's environment variables to whom, and in whose name.
 
+pub mod connect;
 pub mod definition;
 mod error;
 mod events;

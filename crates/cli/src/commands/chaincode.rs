@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use selvedge_client::connect::{ConnectionOptions, Role};
 use selvedge_client::{Approval, Commit, InstalledPackage};
 use selvedge_package::PackageId;
 use serde_json::{Value, json};
 
 use super::definition::DefinitionArguments;
 use super::package;
-use crate::connect::{ConnectionArguments, Role};
 use crate::errors;
 use crate::failure::Failure;
 use crate::output::{self, Answer};
@@ -36,7 +36,7 @@ pub(crate) struct Common {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    connection: ConnectionOptions,
 }
 
 #[derive(Debug, Args)]

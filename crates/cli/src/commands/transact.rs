@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use selvedge_client::ProposalBuilder;
+use selvedge_client::connect::{ConnectionOptions, Role, Settings};
 use serde_json::{Value, json};
 
-use crate::connect::{ConnectionArguments, Role, Settings};
 use crate::errors;
 use crate::failure::Failure;
 use crate::output::{self, Answer};
@@ -33,7 +33,7 @@ pub(crate) struct CallArguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    connection: ConnectionArguments,
+    connection: ConnectionOptions,
 }
 
 #[derive(Debug, Args)]

@@ -1,71 +1,83 @@
-//! How client commands reach a peer, and in whose name: flags first; then the network's description, if one is given;
-//! then the environment variables of Fabric's peer command.
+//! How programs reach a peer, and in whose name: options first; then the network's description, if one is given; then
+//! the environment variables of Fabric's peer command.
 
 mod description;
+mod error;
 mod msp;
+
+use std::fs::File;
+use std::io::Read;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
-use selvedge_client::{Gateway, Lifecycle};
 use selvedge_identity::SigningIdentity;
 use selvedge_tls::{ClientSecurity, ClientTls, DialOptions, Identity, Target};
+use tonic::transport::Channel;
 
-pub(crate) use self::description::Role;
+pub use self::description::Role;
 use self::description::{Description, Peer};
-use crate::catalogue;
-use crate::errors;
-use crate::failure::Failure;
+pub use self::error::ConnectError;
+use crate::{Gateway, Lifecycle};
 
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct ConnectionArguments {
+/// The largest file that is read here: a description of thousands of peers, or a bundle of authorities.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Where a peer is and who calls it. With the feature `clap` these are the flags of a command.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Connection"))]
+pub struct ConnectionOptions {
     /// The description of a network, as `selvedge up --config-out` writes it; the variables CORE_PEER_… do not count
     /// then
-    #[arg(long, value_name = "FILE", env = "SELVEDGE_CONFIG")]
-    config: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", env = "SELVEDGE_CONFIG"))]
+    pub config: Option<PathBuf>,
     /// The peer: its address host:port [env: CORE_PEER_ADDRESS], or its name in the description (default: the first)
-    #[arg(long, value_name = "PEER")]
-    peer: Option<String>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PEER"))]
+    pub peer: Option<String>,
     /// The user in the description (default: the administrator for chaincode commands, else the first client)
-    #[arg(long, value_name = "NAME", requires = "config", conflicts_with = "msp_dir")]
-    user: Option<String>,
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "NAME", requires = "config", conflicts_with = "msp_dir")
+    )]
+    pub user: Option<String>,
     /// The MSP of the identity [env: CORE_PEER_LOCALMSPID]
-    #[arg(long, value_name = "MSP")]
-    msp_id: Option<String>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "MSP"))]
+    pub msp_id: Option<String>,
     /// The identity's MSP folder, with signcerts and keystore [env: CORE_PEER_MSPCONFIGPATH]
-    #[arg(long, value_name = "DIR")]
-    msp_dir: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR"))]
+    pub msp_dir: Option<PathBuf>,
     /// The authority of the peer's TLS certificate, PEM [env: CORE_PEER_TLS_ROOTCERT_FILE]
-    #[arg(long, value_name = "FILE")]
-    tls_root: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE"))]
+    pub tls_root: Option<PathBuf>,
     /// The name in the peer's certificate, when it is not the address's host
     /// [env: CORE_PEER_TLS_SERVERHOSTOVERRIDE]
-    #[arg(long, value_name = "HOST")]
-    server_name: Option<String>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "HOST"))]
+    pub server_name: Option<String>,
     /// A certificate for peers that demand one [env: CORE_PEER_TLS_CLIENTCERT_FILE]
-    #[arg(long, value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE"))]
+    pub tls_cert: Option<PathBuf>,
     /// The key of that certificate [env: CORE_PEER_TLS_CLIENTKEY_FILE]
-    #[arg(long, value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE"))]
+    pub tls_key: Option<PathBuf>,
     /// Dial without TLS: anybody on the way can read and change what is sent
-    #[arg(long, conflicts_with_all = ["tls_root", "tls_cert", "tls_key"])]
-    plaintext: bool,
+    #[cfg_attr(feature = "clap", arg(long, conflicts_with_all = ["tls_root", "tls_cert", "tls_key"]))]
+    pub plaintext: bool,
 }
 
 /// Where to go, how, and in whose name; nothing is connected yet.
-pub(crate) struct Settings {
+pub struct Settings {
     target: Target,
     security: ClientSecurity,
     identity: Arc<SigningIdentity>,
     channels: Vec<String>,
 }
 
-impl ConnectionArguments {
+impl ConnectionOptions {
     /// Puts the settings together; `role` chooses the user of a description when none is named.
-    pub(crate) fn settings(&self, role: Role) -> Result<Settings, Failure> {
+    ///
+    /// # Errors
+    /// When a setting is missing, or a file or an address cannot be used.
+    pub fn settings(&self, role: Role) -> Result<Settings, ConnectError> {
         let Some(path) = &self.config else { return self.settings_from_environment() };
         let description = Description::read(path)?;
         let peer = description.peer(self.peer.as_deref())?;
@@ -80,7 +92,7 @@ impl ConnectionArguments {
         Ok(Settings { target, security, identity: Arc::new(identity), channels: description.channels })
     }
 
-    fn settings_from_environment(&self) -> Result<Settings, Failure> {
+    fn settings_from_environment(&self) -> Result<Settings, ConnectError> {
         let environment = Environment::of_process();
         let address = self.peer.clone().or(environment.get("CORE_PEER_ADDRESS"));
         let target = target(required(address.as_deref(), &ADDRESS)?)?;
@@ -92,7 +104,11 @@ impl ConnectionArguments {
         Ok(Settings { target, security, identity: Arc::new(identity), channels: Vec::new() })
     }
 
-    fn security(&self, environment: &Environment, peer: Option<&Peer>) -> Result<ClientSecurity, Failure> {
+    fn security(
+        &self,
+        environment: &Environment,
+        peer: Option<&Peer>,
+    ) -> Result<ClientSecurity, ConnectError> {
         if self.plaintext {
             return Ok(ClientSecurity::Plaintext);
         }
@@ -102,18 +118,13 @@ impl ConnectionArguments {
             .or(peer.map(|peer| peer.tls_root.clone()))
             .or(environment.path("CORE_PEER_TLS_ROOTCERT_FILE"));
         let root = required(root.as_deref(), &TLS_ROOT)?;
-        let roots = std::fs::read(root).map_err(|error| errors::file("read", root, &error))?;
-        let mut builder = ClientTls::builder(roots);
+        let mut builder = ClientTls::builder(read(root)?);
         let certificate = self.tls_cert.clone().or(environment.path("CORE_PEER_TLS_CLIENTCERT_FILE"));
         let key = self.tls_key.clone().or(environment.path("CORE_PEER_TLS_CLIENTKEY_FILE"));
         if certificate.is_some() || key.is_some() {
             let certificate = required(certificate.as_deref(), &TLS_CERT)?;
             let identity = Identity::from_files(certificate, required(key.as_deref(), &TLS_KEY)?);
-            builder =
-                builder
-                    .identity(identity.map_err(|error| {
-                        errors::security("the client certificate cannot be used", &error)
-                    })?);
+            builder = builder.identity(identity.map_err(ConnectError::ClientCertificate)?);
         }
         let name = self
             .server_name
@@ -123,34 +134,56 @@ impl ConnectionArguments {
         if let Some(name) = name {
             builder = builder.server_name(name);
         }
-        let what = format!("the peer's authority in {} cannot be used", root.display());
-        builder.build().map(Into::into).map_err(|error| errors::security(&what, &error))
+        let unusable = |source| ConnectError::Authority { path: root.to_owned(), source };
+        builder.build().map(Into::into).map_err(unusable)
     }
 }
 
 impl Settings {
+    /// Connects to the peer; each call makes another connection.
+    ///
+    /// # Errors
+    /// With the verdict on the peer that was dialled.
+    pub async fn connect(&self) -> Result<Channel, ConnectError> {
+        Ok(selvedge_tls::channel(&self.target, &self.security, &DialOptions::default()).await?)
+    }
+
     /// Connects to the peer's gateway.
-    pub(crate) async fn gateway(&self) -> Result<Gateway, Failure> {
-        let channel = selvedge_tls::channel(&self.target, &self.security, &DialOptions::default()).await;
-        Ok(Gateway::new(channel.map_err(|error| errors::dial(&error))?, Arc::clone(&self.identity)))
+    ///
+    /// # Errors
+    /// As [`Settings::connect`].
+    pub async fn gateway(&self) -> Result<Gateway, ConnectError> {
+        Ok(Gateway::new(self.connect().await?, Arc::clone(&self.identity)))
     }
 
     /// Connects to the peer for the lifecycle of chaincode.
-    pub(crate) async fn lifecycle(&self) -> Result<Lifecycle, Failure> {
-        let channel = selvedge_tls::channel(&self.target, &self.security, &DialOptions::default()).await;
-        let channel = channel.map_err(|error| errors::dial(&error))?;
+    ///
+    /// # Errors
+    /// As [`Settings::connect`].
+    pub async fn lifecycle(&self) -> Result<Lifecycle, ConnectError> {
+        let channel = self.connect().await?;
         Ok(Lifecycle::new(channel.clone(), Gateway::new(channel, Arc::clone(&self.identity))))
     }
 
+    /// Who calls.
+    pub fn identity(&self) -> &Arc<SigningIdentity> {
+        &self.identity
+    }
+
+    /// The peer's address.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The channel that was asked for, or the description's when it has but one.
-    pub(crate) fn channel(&self, asked: Option<&str>) -> Result<String, Failure> {
+    ///
+    /// # Errors
+    /// [`ConnectError::Channel`] when neither says which.
+    pub fn channel(&self, asked: Option<&str>) -> Result<String, ConnectError> {
         match (asked, &self.channels[..]) {
             (Some(asked), _) => Ok(asked.to_owned()),
             (None, [only]) => Ok(only.clone()),
-            (None, channels) => Err(Failure::new("the command was not told which channel")
-                .code(catalogue::NOT_TOLD)
-                .evidence(format!("the network's description names {} channels", channels.len()))
-                .fix("give --channel (-C), for example -C mychannel")),
+            (None, channels) => Err(ConnectError::Channel { described: channels.len() }),
         }
     }
 }
@@ -190,24 +223,19 @@ const TLS_CERT: Setting = Setting("the client certificate", "--tls-cert", "CORE_
 const TLS_KEY: Setting =
     Setting("the key of the client certificate", "--tls-key", "CORE_PEER_TLS_CLIENTKEY_FILE");
 
-fn required<'a, T: ?Sized>(value: Option<&'a T>, setting: &Setting) -> Result<&'a T, Failure> {
+fn required<'a, T: ?Sized>(value: Option<&'a T>, setting: &Setting) -> Result<&'a T, ConnectError> {
     let Setting(what, flag, variable) = setting;
-    value.ok_or_else(|| {
-        Failure::new(format!("the command was not told {what}"))
-            .code(catalogue::NOT_TOLD)
-            .evidence(format!("neither {flag} nor {variable} is set"))
-            .fix(format!("give {flag} or {variable}, or --config with a network's description"))
-    })
+    value.ok_or(ConnectError::NotTold { what, flag, variable })
 }
 
-fn target(address: &str) -> Result<Target, Failure> {
-    address.parse().map_err(|error| {
-        errors::security("the peer's address cannot be understood", &error)
-            .fix("give host:port, for example localhost:7051")
-    })
+fn target(address: &str) -> Result<Target, ConnectError> {
+    address.parse().map_err(ConnectError::Address)
 }
 
-/// A path of a file that may be relative to the file that names it.
-fn beside(file: &Path, named: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(named)
+fn read(path: &Path) -> Result<Vec<u8>, ConnectError> {
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut content))
+        .map_err(|source| ConnectError::File { path: path.to_owned(), source })?;
+    Ok(content)
 }

@@ -2,16 +2,12 @@
 //!
 //! Fields that are not read here may be there. Relative paths start at the file's own folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use selvedge_identity::SigningIdentity;
 use serde::Deserialize;
 
-use super::{beside, msp};
-use crate::catalogue;
-use crate::errors;
-use crate::failure::Failure;
+use super::{ConnectError, msp};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Description {
@@ -50,7 +46,7 @@ struct User {
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub enum Role {
     /// Installs, approves, commits.
     Admin,
     /// Sends transactions.
@@ -58,13 +54,9 @@ pub(crate) enum Role {
 }
 
 impl Description {
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read(path).map_err(|error| errors::file("read", path, &error))?;
-        let mut description: Self = serde_json::from_slice(&text).map_err(|error| {
-            let what = format!("{} does not describe a network", path.display());
-            errors::text(catalogue::CONFIG_FILE, what, &error)
-                .fix("give the file that selvedge up --config-out has written")
-        })?;
+    pub(super) fn read(path: &Path) -> Result<Self, ConnectError> {
+        let mut description: Self = serde_json::from_slice(&super::read(path)?)
+            .map_err(|source| ConnectError::Description { path: path.to_owned(), source })?;
         for organization in &mut description.organizations {
             for peer in &mut organization.peers {
                 peer.tls_root = beside(path, &peer.tls_root);
@@ -78,7 +70,7 @@ impl Description {
     }
 
     /// The peer of a name or address, or the first; none for an address that is not described.
-    pub(super) fn peer(&self, asked: Option<&str>) -> Result<Option<Peer>, Failure> {
+    pub(super) fn peer(&self, asked: Option<&str>) -> Result<Option<Peer>, ConnectError> {
         let mut peers = self.organizations.iter().flat_map(|organization| &organization.peers);
         let found = match asked {
             None => peers.next(),
@@ -97,7 +89,7 @@ impl Description {
         asked: Option<&str>,
         peer: Option<&Peer>,
         role: Role,
-    ) -> Result<SigningIdentity, Failure> {
+    ) -> Result<SigningIdentity, ConnectError> {
         let users = || {
             self.organizations
                 .iter()
@@ -117,15 +109,19 @@ impl Description {
     }
 }
 
-fn unknown<'a>(kind: &str, asked: Option<&str>, names: impl Iterator<Item = &'a str>) -> Failure {
-    let what = match asked {
-        Some(asked) => format!("the network's description has no {kind} {asked}"),
-        None => format!("the network's description has no fitting {kind}"),
-    };
-    let names: Vec<&str> = names.collect();
-    let evidence = match &names[..] {
-        [] => format!("it has no {kind} at all"),
-        names => format!("it has {}", names.join(", ")),
-    };
-    Failure::new(what).code(catalogue::UNKNOWN_NAME).evidence(evidence).fix(format!("give --{kind}"))
+fn unknown<'a>(
+    kind: &'static str,
+    asked: Option<&str>,
+    names: impl Iterator<Item = &'a str>,
+) -> ConnectError {
+    ConnectError::Unknown {
+        kind,
+        asked: asked.map(ToOwned::to_owned),
+        known: names.map(Into::into).collect(),
+    }
+}
+
+/// A path of a file that may be relative to the file that names it.
+fn beside(file: &Path, named: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(named)
 }
