@@ -2,17 +2,20 @@
 
 mod entry;
 mod expiry;
+mod history;
 mod recovery;
 mod validated;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{Block, Envelope};
 use selvedge_proto::protos::TxValidationCode;
 use tokio::sync::watch;
 
+pub use self::history::History;
 pub use self::validated::{Committed, Validated};
 use crate::StoreError;
 use crate::log::{BlockLog, LogOptions, PrivateWrites, Record};
@@ -36,10 +39,13 @@ pub struct LedgerConfig {
     pub state_cache_bytes: usize,
     /// After how many blocks the state is made safe; as many must be applied again at most after a crash.
     pub durable_every: u64,
+    /// Whether keys have a history (`ledger.history.enableHistoryDatabase`). If it is switched on later, opening the
+    /// ledger reads the whole log once.
+    pub history: bool,
 }
 
 impl LedgerConfig {
-    /// The defaults: a safe log, 64 MiB of cache for the state, which is made safe every 100 blocks.
+    /// The defaults: a safe log, 64 MiB of cache for the state, which is made safe every 100 blocks, and histories.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -47,6 +53,7 @@ impl LedgerConfig {
             transient: TransientOptions::default(),
             state_cache_bytes: 64 << 20,
             durable_every: 100,
+            history: true,
         }
     }
 }
@@ -69,6 +76,7 @@ pub struct Ledger {
     state: StateStore,
     transient: TransientStore,
     durable_every: u64,
+    keeps_history: bool,
     height: watch::Sender<u64>,
     committer: Mutex<Committer>,
     _lock: Box<dyn Lock>,
@@ -101,7 +109,10 @@ impl Ledger {
         recovery::check_genesis(&log, &folder, genesis.as_ref())?;
         let state = StateStore::open(&*storage, &folder.join("state.redb"), config.state_cache_bytes)?;
         let transient = TransientStore::open(&*storage, &folder.join("transient.redb"), config.transient)?;
-        recovery::replay(&log, &state, &folder, config.durable_every)?;
+        if config.history {
+            history::catch_up(&log, &state, config.durable_every)?;
+        }
+        recovery::replay(&log, &state, &folder, config.durable_every, config.history)?;
         let ledger = Self {
             height: watch::Sender::new(log.height()),
             folder,
@@ -109,6 +120,7 @@ impl Ledger {
             state,
             transient,
             durable_every: config.durable_every,
+            keeps_history: config.history,
             committer: Mutex::default(),
             _lock: lock,
         };
@@ -184,7 +196,7 @@ impl Ledger {
         self.log.append(block.block(), block.private())?;
         committer.halted = true;
         let durable = committer.unsafe_blocks + 1 >= self.durable_every;
-        self.state.apply(&block.changes(), durable)?;
+        self.state.apply(&block.changes(self.keeps_history), durable)?;
         committer.halted = false;
         committer.unsafe_blocks = if durable { 0 } else { committer.unsafe_blocks + 1 };
         let height = block.number() + 1;
@@ -221,16 +233,19 @@ impl Ledger {
     /// The first transaction of this id.
     pub fn transaction(&self, id: &str) -> Result<Option<LedgerTransaction>, StoreError> {
         let Some(place) = self.transaction_place(id)? else { return Ok(None) };
-        let data = self.log.block(place.block)?.and_then(|block| block.data).unwrap_or_default().data;
-        let envelope = data
-            .into_iter()
-            .nth(place.index as usize)
-            .and_then(|bytes| Envelope::decode(bytes).ok())
-            .ok_or_else(|| {
-                let TransactionPlace { block, index, .. } = place;
-                recovery::inconsistent(&self.folder, format!("block {block} has no transaction {index}"))
-            })?;
+        let entry = self.entry(place.block, place.index)?;
+        let envelope = Envelope::decode(entry).map_err(|_| self.lacks(place.block, place.index))?;
         Ok(Some(LedgerTransaction { envelope, place }))
+    }
+
+    /// An entry of a block, which an index says is there.
+    fn entry(&self, block: u64, index: u32) -> Result<Bytes, StoreError> {
+        let data = self.log.block(block)?.and_then(|block| block.data).unwrap_or_default().data;
+        data.into_iter().nth(index as usize).ok_or_else(|| self.lacks(block, index))
+    }
+
+    fn lacks(&self, block: u64, index: u32) -> StoreError {
+        recovery::inconsistent(&self.folder, format!("block {block} has no transaction {index}"))
     }
 
     /// Where the first transaction of this id stands, and its verdict.

@@ -25,7 +25,7 @@ mod version;
 mod wire;
 
 pub use error::Error;
-pub use ledger::{Committed, Ledger, LedgerConfig, LedgerTransaction, Validated};
+pub use ledger::{Committed, History, Ledger, LedgerConfig, LedgerTransaction, Validated};
 pub use snapshot::{RangeIterator, Snapshot};
 pub use space::{Space, StoredValue};
 pub use store_error::StoreError;

@@ -124,6 +124,9 @@ pub enum StoreError {
         /// What does not fit.
         reason: String,
     },
+    /// The history of a key was asked for, but the ledger keeps none. The text is Fabric's.
+    #[error("history database is not enabled")]
+    NoHistory,
     /// The rules of validation failed.
     #[error(transparent)]
     Rules(#[from] crate::Error),

@@ -10,9 +10,10 @@ use selvedge_ledger::log::Record;
 use selvedge_ledger::state::Tip;
 use selvedge_ledger::storage::{Fault, FaultyStorage, MemoryStorage, Storage};
 use selvedge_ledger::{Ledger, LedgerConfig, Snapshot, Space, StoreError, StoredValue};
+use selvedge_proto::queryresult::KeyModification;
 
 use store_support::Dice;
-use store_support::chain::{CHAINCODE, COLLECTION, Link, chain, commit, genesis};
+use store_support::chain::{CHAINCODE, COLLECTION, KEYS, Link, chain, commit, genesis};
 
 const BLOCKS: u64 = 14;
 
@@ -22,10 +23,11 @@ struct Image {
     tip: Tip,
     records: Vec<Record>,
     state: BTreeMap<(Space, Vec<u8>), StoredValue>,
+    histories: BTreeMap<&'static str, Vec<KeyModification>>,
 }
 
 impl Image {
-    fn of(ledger: &Ledger) -> Self {
+    fn of(ledger: &Arc<Ledger>) -> Self {
         let snapshot = ledger.snapshot();
         let spaces = [
             Space::public(CHAINCODE),
@@ -39,18 +41,22 @@ impl Image {
                 state.insert((space.clone(), key.to_vec()), stored);
             }
         }
+        let history = |key: &str| -> Result<Vec<_>, _> {
+            ledger.history(CHAINCODE, key, ledger.height()).unwrap().collect()
+        };
+        let histories = KEYS.map(|key| (key, history(key).unwrap())).into();
         let records = (0..ledger.height()).map(|number| ledger.record(number).unwrap().unwrap());
-        Self { tip: ledger.tip(), records: records.collect(), state }
+        Self { tip: ledger.tip(), records: records.collect(), state, histories }
     }
 }
 
-fn open(storage: impl Storage + 'static, durable_every: u64) -> Result<Ledger, StoreError> {
+fn open(storage: impl Storage + 'static, durable_every: u64) -> Result<Arc<Ledger>, StoreError> {
     let mut config = LedgerConfig::new("/ledger");
     config.durable_every = durable_every;
     config.log.segment_bytes = 3000;
     config.state_cache_bytes = 1 << 20;
     config.transient.cache_bytes = 1 << 20;
-    Ledger::open(Arc::new(storage), config, Some(genesis()))
+    Ledger::open(Arc::new(storage), config, Some(genesis())).map(Arc::new)
 }
 
 /// The images of an undisturbed ledger, by height.
@@ -61,6 +67,7 @@ fn images(links: &[Link]) -> BTreeMap<u64, Image> {
         commit(&ledger, link).unwrap();
         images.insert(ledger.height(), Image::of(&ledger));
     }
+    assert!(images[&BLOCKS].histories.values().any(|history| history.len() > 1));
     assert!(images[&BLOCKS].state.keys().any(|(space, _)| matches!(space, Space::Private { .. })));
     images
 }

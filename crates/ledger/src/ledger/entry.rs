@@ -36,7 +36,8 @@ impl Entry {
     }
 }
 
-fn read_set(bytes: &Bytes) -> Result<ReadWriteSet, ViewError> {
+/// What an endorsed transaction read and wrote.
+pub(super) fn read_set(bytes: &Bytes) -> Result<ReadWriteSet, ViewError> {
     let action = TransactionView::parse(bytes)?.endorsed_action()?.chaincode_action()?;
     ReadWriteSet::parse(&action.results)
         .map_err(|error| ViewError { code: TxValidationCode::BadRwset, reason: error.to_string() })

@@ -32,6 +32,7 @@ pub(super) fn replay(
     state: &StateStore,
     folder: &Path,
     durable_every: u64,
+    history: bool,
 ) -> Result<(), StoreError> {
     let tip = state.snapshot().tip().clone();
     if tip.height > log.height() {
@@ -64,7 +65,7 @@ pub(super) fn replay(
             let reason = format!("block {number} has another outcome now than when it was committed");
             return Err(inconsistent(folder, reason));
         }
-        state.apply(&again.changes(), (number + 1) % durable_every.max(1) == 0)?;
+        state.apply(&again.changes(history), (number + 1) % durable_every.max(1) == 0)?;
     }
     state.flush()
 }

@@ -4,10 +4,11 @@ use selvedge_proto::protos::TxValidationCode;
 
 use super::entry::Entry;
 use super::expiry;
+use super::history::valid_sets;
 use super::recovery::hex;
 use crate::log::PrivateWrites;
 use crate::mvcc::{self, Candidate, Outcome};
-use crate::state::{BlockChanges, Expiry, StateSnapshot, Tip};
+use crate::state::{BlockChanges, Expiry, StateSnapshot, Tip, ValidSets};
 use crate::{Snapshot, StoreError, Updates, block};
 
 /// A block whose transactions are all judged, with what it changes. Only `Ledger::validate` makes one.
@@ -20,6 +21,7 @@ pub struct Validated {
     updates: Updates,
     expiries: Vec<Expiry>,
     transactions: Vec<(Option<String>, TxValidationCode)>,
+    history: ValidSets,
 }
 
 /// A block that the ledger has taken in.
@@ -73,8 +75,9 @@ impl Validated {
         };
         block::set_commit_hash(&mut block, &tip.commit_hash);
         let expiries = expiry::of(snapshot, header.number, &outcome.updates)?;
+        let history = valid_sets(candidates, &outcome.codes);
         let transactions = ids.into_iter().zip(outcome.codes).collect();
-        Ok(Self { block, header, tip, private, updates: outcome.updates, expiries, transactions })
+        Ok(Self { block, header, tip, private, updates: outcome.updates, expiries, transactions, history })
     }
 
     /// The block's number.
@@ -105,12 +108,13 @@ impl Validated {
         self.transactions.iter().filter_map(|(id, _)| id.as_deref())
     }
 
-    pub(super) fn changes(&self) -> BlockChanges<'_> {
+    pub(super) fn changes(&self, history: bool) -> BlockChanges<'_> {
         BlockChanges {
             tip: &self.tip,
             updates: &self.updates,
             expiries: &self.expiries,
             transactions: &self.transactions,
+            history: history.then_some(&self.history),
         }
     }
 

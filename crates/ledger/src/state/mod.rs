@@ -5,6 +5,7 @@
 //! and the ledger applies the later ones again from its log.
 
 mod encoding;
+mod history;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use selvedge_proto::protos::TxValidationCode;
 
+pub(crate) use self::history::{Places, ValidSets};
 pub use self::snapshot::StateSnapshot;
 use crate::storage::Storage;
 use crate::{Space, StoreError, Update, Updates, Version, database};
@@ -27,7 +29,7 @@ const EXPIRIES: TableDefinition<'_, (u64, &[u8]), &[u8]> =
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const FORMAT: &str = "format";
-const CURRENT_FORMAT: &[u8] = b"1";
+const CURRENT_FORMAT: &[u8] = b"2";
 const HEIGHT: &str = "height";
 const BLOCK_HASH: &str = "block hash";
 const COMMIT_HASH: &str = "commit hash";
@@ -71,6 +73,8 @@ pub(crate) struct BlockChanges<'a> {
     pub(crate) expiries: &'a [Expiry],
     /// The transactions' ids, by index; `None` where there is none.
     pub(crate) transactions: &'a [(Option<String>, TxValidationCode)],
+    /// What goes into the index of keys' histories, if the ledger keeps one.
+    pub(crate) history: Option<&'a ValidSets>,
 }
 
 /// The state database.
@@ -98,6 +102,11 @@ impl StateStore {
     pub(crate) fn apply(&self, changes: &BlockChanges<'_>, durable: bool) -> Result<(), StoreError> {
         let transaction = self.begin(durable)?;
         write_block(&transaction, changes).map_err(self.failed("take in a block"))?;
+        self.commit(transaction)
+    }
+
+    /// Commits what the next snapshot shows.
+    fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
         transaction.commit().map_err(StoreError::database("commit a block", &self.path))?;
         let next = Arc::new(StateSnapshot::take(&self.database, &self.path)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -135,6 +144,7 @@ fn begin(database: &Database, path: &Path) -> Result<(), StoreError> {
         transaction.open_table(BLOCKS)?;
         transaction.open_table(TRANSACTIONS)?;
         transaction.open_table(EXPIRIES)?;
+        transaction.open_table(history::HISTORY)?;
         transaction.open_table(META)?.insert(FORMAT, CURRENT_FORMAT)?;
         transaction.commit()?;
         Ok(())
@@ -145,6 +155,9 @@ fn begin(database: &Database, path: &Path) -> Result<(), StoreError> {
 fn write_block(transaction: &WriteTransaction, changes: &BlockChanges<'_>) -> Result<(), redb::Error> {
     let number = changes.tip.height.saturating_sub(1);
     write_state(transaction, number, changes)?;
+    if let Some(sets) = changes.history {
+        history::write(transaction, number, sets)?;
+    }
     let mut blocks = transaction.open_table(BLOCKS)?;
     blocks.insert(&*changes.tip.block_hash, number)?;
     let mut transactions = transaction.open_table(TRANSACTIONS)?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase};
 use selvedge_proto::protos::TxValidationCode;
 
+use super::history::{HISTORY, HISTORY_HEIGHT, Place};
 use super::{
     BLOCK_HASH, BLOCKS, COMMIT_HASH, CURRENT_FORMAT, FORMAT, HEIGHT, META, STATE, TRANSACTIONS, Tip,
     TransactionPlace, encoding,
@@ -14,37 +15,41 @@ use crate::{Error, RangeIterator, Snapshot, Space, StoreError, StoredValue};
 
 /// The state and its indexes after some block.
 pub struct StateSnapshot {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     tip: Tip,
+    pub(super) history_height: u64,
     state: ReadOnlyTable<&'static [u8], &'static [u8]>,
     blocks: ReadOnlyTable<&'static [u8], u64>,
     transactions: ReadOnlyTable<&'static str, (u64, u32, i32)>,
+    pub(super) history: ReadOnlyTable<Place<'static>, ()>,
 }
 
 impl StateSnapshot {
     pub(super) fn take(database: &Database, path: &Path) -> Result<Self, StoreError> {
-        let read = || -> Result<(Self, bool), redb::Error> {
+        let read = || -> Result<Option<Self>, redb::Error> {
             let transaction = database.begin_read()?;
             let meta = transaction.open_table(META)?;
             let bytes = |name: &str| -> Result<Bytes, redb::Error> {
                 Ok(meta.get(name)?.map(|found| Bytes::copy_from_slice(found.value())).unwrap_or_default())
             };
-            let height = bytes(HEIGHT)?;
-            let height =
-                if height.is_empty() { Some(0) } else { bytes::Buf::try_get_u64(&mut &*height).ok() };
-            let sound = height.is_some() && bytes(FORMAT)? == CURRENT_FORMAT;
-            let tip = Tip {
-                height: height.unwrap_or_default(),
-                block_hash: bytes(BLOCK_HASH)?,
-                commit_hash: bytes(COMMIT_HASH)?,
+            let number = |name: &str| -> Result<Option<u64>, redb::Error> {
+                let bytes = bytes(name)?;
+                Ok(if bytes.is_empty() { Some(0) } else { bytes::Buf::try_get_u64(&mut &*bytes).ok() })
             };
-            let state = transaction.open_table(STATE)?;
-            let blocks = transaction.open_table(BLOCKS)?;
-            let transactions = transaction.open_table(TRANSACTIONS)?;
-            Ok((Self { path: path.to_owned(), tip, state, blocks, transactions }, sound))
+            let heights = number(HEIGHT)?.zip(number(HISTORY_HEIGHT)?);
+            let is_known = bytes(FORMAT)? == CURRENT_FORMAT;
+            let Some((height, history_height)) = heights.filter(|_| is_known) else { return Ok(None) };
+            Ok(Some(Self {
+                path: path.to_owned(),
+                tip: Tip { height, block_hash: bytes(BLOCK_HASH)?, commit_hash: bytes(COMMIT_HASH)? },
+                history_height,
+                state: transaction.open_table(STATE)?,
+                blocks: transaction.open_table(BLOCKS)?,
+                transactions: transaction.open_table(TRANSACTIONS)?,
+                history: transaction.open_table(HISTORY)?,
+            }))
         };
-        let (snapshot, sound) = read().map_err(StoreError::database("be read", path))?;
-        if sound { Ok(snapshot) } else { Err(unknown_format(path)) }
+        read().map_err(StoreError::database("be read", path))?.ok_or_else(|| unknown_format(path))
     }
 
     /// The block that the state stands at.

@@ -11,6 +11,7 @@ use selvedge_proto::common::{
     Block, BlockHeader, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader,
 };
 use selvedge_proto::kvrwset::{HashedRwSet, KvRead, KvWrite, KvWriteHash, KvrwSet, Version};
+use selvedge_proto::prost_types::Timestamp;
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
     TransactionAction, TxValidationCode,
@@ -20,6 +21,8 @@ use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtR
 use super::Dice;
 
 pub(crate) const CHAINCODE: &str = "basic";
+/// The keys that [`chain`] writes.
+pub(crate) const KEYS: [&str; 6] = ["key0", "key1", "key2", "key3", "key4", "key5"];
 pub(crate) const COLLECTION: &str = "secrets";
 
 /// A block's number, entries and private writes.
@@ -72,15 +75,15 @@ pub(crate) fn chain(seed: u64, length: u64) -> Vec<Link> {
         let mut private = PrivateWrites::new();
         let entries = (0..1 + dice.below(4)).map(|index| {
             let id = format!("{number}-{index}");
-            let (key, value) = (format!("key{}", dice.below(6)), format!("value{}", dice.below(1000)));
+            let (key, value) = (KEYS[dice.below(6) as usize], format!("value{}", dice.below(1000)));
             match dice.below(3) {
                 0 => {
-                    let (entry, writes) = put_private(&id, &key, &value);
+                    let (entry, writes) = put_private(&id, key, &value);
                     private.insert(index, writes);
                     entry
                 }
-                1 => put(&id, &key, &value, Some((dice.below(number), dice.below(3)))),
-                _ => put(&id, &key, if dice.below(4) == 0 { "" } else { &value }, None),
+                1 => put(&id, key, &value, Some((dice.below(number), dice.below(3)))),
+                _ => put(&id, key, if dice.below(4) == 0 { "" } else { &value }, None),
             }
         });
         let entries = entries.collect();
@@ -114,11 +117,17 @@ fn write(key: &str, value: &str) -> KvWrite {
     KvWrite { key: key.to_owned(), is_delete: value.is_empty(), value }
 }
 
+/// When the client made the transaction of this id.
+pub(crate) fn timestamp(id: &str) -> Timestamp {
+    Timestamp { seconds: id.bytes().map(i64::from).sum(), nanos: 0 }
+}
+
 fn endorsed(id: &str, namespace: NamespaceSet) -> Bytes {
     let results = ReadWriteSet { namespaces: vec![namespace] }.encode();
     let channel_header = ChannelHeader {
         r#type: HeaderType::EndorserTransaction.into(),
         tx_id: id.to_owned(),
+        timestamp: Some(timestamp(id)),
         ..ChannelHeader::default()
     };
     let signature_header =
