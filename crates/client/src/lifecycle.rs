@@ -6,6 +6,7 @@ use prost::Message;
 use selvedge_proto::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
     CheckCommitReadinessResult, CommitChaincodeDefinitionArgs, InstallChaincodeArgs, InstallChaincodeResult,
+    QueryApprovedChaincodeDefinitionsArgs, QueryApprovedChaincodeDefinitionsResult,
     QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult, QueryChaincodeDefinitionsArgs,
     QueryChaincodeDefinitionsResult, QueryInstalledChaincodesArgs, QueryInstalledChaincodesResult,
     chaincode_source,
@@ -181,6 +182,20 @@ impl Lifecycle {
         };
         let proposal = call(channel_id, "CommitChaincodeDefinition", &args);
         self.gateway.submit_and_wait(proposal, organizations).await.map(|(_, commit)| commit)
+    }
+
+    /// Everything that the peer's own organisation has approved on a channel, whether or not it is committed. Peers
+    /// from Fabric 3.0 on tell it, to an administrator of their organisation.
+    ///
+    /// # Errors
+    /// When the peer refuses.
+    pub async fn all_approved(
+        &self,
+        channel_id: &str,
+    ) -> Result<QueryApprovedChaincodeDefinitionsResult, ClientError> {
+        let args = QueryApprovedChaincodeDefinitionsArgs {};
+        let call = call(channel_id, "QueryApprovedChaincodeDefinitions", &args);
+        decode("query approved", self.gateway.evaluate(call).await?.payload)
     }
 
     /// The committed definition of a chaincode with the approvals for it.
