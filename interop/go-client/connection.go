@@ -9,7 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
@@ -18,27 +18,44 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// Settings are the flags and the part of the network's description that a client needs.
+// Settings are the flags and what a client needs of the network's description.
 type Settings struct {
 	// Chaincode is the name that the chaincode is committed under.
-	Chaincode string `json:"-"`
+	Chaincode string
 	// Batches asks for the checks of the contract Batch of interop/go-chaincode, too.
-	Batches bool `json:"-"`
+	Batches bool
 
-	Channel string `json:"channel"`
-	Gateway struct {
-		Address    string `json:"address"`
-		TLSRoot    string `json:"tls_root"`
-		ServerName string `json:"server_name"`
-	} `json:"gateway"`
-	Identity struct {
-		MSPID       string `json:"msp_id"`
-		Certificate string `json:"certificate"`
-		Key         string `json:"key"`
-	} `json:"identity"`
+	Channel string
+	MSPID   string
+	Peer    Peer
+	User    User
 }
 
-// readSettings reads the flags and the file they name. Paths inside the file are relative to its folder.
+// Peer is where a gateway listens.
+type Peer struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	TLSRoot string `json:"tls_root"`
+}
+
+// User is somebody who signs.
+type User struct {
+	Role        string `json:"role"`
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+}
+
+// description is the part that a client needs of what `selvedge up --config-out` writes.
+type description struct {
+	Channels      []string `json:"channels"`
+	Organizations []struct {
+		MSPID string `json:"msp_id"`
+		Peers []Peer `json:"peers"`
+		Users []User `json:"users"`
+	} `json:"organizations"`
+}
+
+// readSettings reads the flags and the file they name.
 func readSettings(arguments []string) (*Settings, error) {
 	settings := new(Settings)
 	flags := flag.NewFlagSet("go-client", flag.ContinueOnError)
@@ -55,16 +72,30 @@ func readSettings(arguments []string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(content, settings); err != nil {
+	described := new(description)
+	if err := json.Unmarshal(content, described); err != nil {
 		return nil, fmt.Errorf("%s: %w", *file, err)
 	}
-	paths := []*string{&settings.Gateway.TLSRoot, &settings.Identity.Certificate, &settings.Identity.Key}
-	for _, path := range paths {
-		if !filepath.IsAbs(*path) {
-			*path = filepath.Join(filepath.Dir(*file), *path)
-		}
+	if err := settings.choose(described); err != nil {
+		return nil, fmt.Errorf("%s: %w", *file, err)
 	}
 	return settings, nil
+}
+
+// choose takes the first channel, and the first organization's first peer and first user.
+func (to *Settings) choose(described *description) error {
+	if len(described.Channels) == 0 || len(described.Organizations) == 0 {
+		return errors.New("it has no channel or no organization")
+	}
+	organization := described.Organizations[0]
+	isClient := func(user User) bool { return user.Role == "client" }
+	user := slices.IndexFunc(organization.Users, isClient)
+	if len(organization.Peers) == 0 || user < 0 {
+		return errors.New("its first organization has no peer or no user")
+	}
+	to.Channel, to.MSPID = described.Channels[0], organization.MSPID
+	to.Peer, to.User = organization.Peers[0], organization.Users[user]
+	return nil
 }
 
 // connection is a gateway together with what it stands on.
@@ -79,16 +110,16 @@ func open(to *Settings) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	pem, err := os.ReadFile(to.Gateway.TLSRoot)
+	pem, err := os.ReadFile(to.Peer.TLSRoot)
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", to.Gateway.TLSRoot)
+		return nil, fmt.Errorf("%s holds no certificate", to.Peer.TLSRoot)
 	}
-	tls := credentials.NewClientTLSFromCert(roots, to.Gateway.ServerName)
-	transport, err := grpc.NewClient("dns:///"+to.Gateway.Address, grpc.WithTransportCredentials(tls))
+	tls := credentials.NewClientTLSFromCert(roots, to.Peer.Name)
+	transport, err := grpc.NewClient("dns:///"+to.Peer.Address, grpc.WithTransportCredentials(tls))
 	if err != nil {
 		return nil, err
 	}
@@ -118,25 +149,25 @@ func (open *connection) close() {
 }
 
 func signer(to *Settings) (*identity.X509Identity, identity.Sign, error) {
-	pem, err := os.ReadFile(to.Identity.Certificate)
+	pem, err := os.ReadFile(to.User.Certificate)
 	if err != nil {
 		return nil, nil, err
 	}
 	certificate, err := identity.CertificateFromPEM(pem)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", to.Identity.Certificate, err)
+		return nil, nil, fmt.Errorf("%s: %w", to.User.Certificate, err)
 	}
-	user, err := identity.NewX509Identity(to.Identity.MSPID, certificate)
+	user, err := identity.NewX509Identity(to.MSPID, certificate)
 	if err != nil {
 		return nil, nil, err
 	}
-	pem, err = os.ReadFile(to.Identity.Key)
+	pem, err = os.ReadFile(to.User.Key)
 	if err != nil {
 		return nil, nil, err
 	}
 	key, err := identity.PrivateKeyFromPEM(pem)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", to.Identity.Key, err)
+		return nil, nil, fmt.Errorf("%s: %w", to.User.Key, err)
 	}
 	sign, err := identity.NewPrivateKeySign(key)
 	return user, sign, err

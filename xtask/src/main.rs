@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is its purpose")]
 
 mod command;
+mod crash;
 mod deny;
 mod docs;
 mod error;
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
+use crate::crash::CrashArguments;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -40,6 +42,8 @@ enum Check {
     Protos,
     /// The official clients and shims against our network and chaincode
     Interop,
+    /// Kill -9 of a network's process at random moments under load
+    Crash(CrashArguments),
     /// All of these in order
     Ci,
 }
@@ -52,9 +56,13 @@ impl Check {
             Self::Deny => deny::check(workspace),
             Self::Protos => protos::check(workspace),
             Self::Interop => interop::check(workspace),
-            Self::Ci => [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Interop]
-                .into_iter()
-                .try_for_each(|check| check.run_timed(workspace)),
+            Self::Crash(arguments) => crash::check(workspace, arguments),
+            Self::Ci => {
+                let crash = Self::Crash(CrashArguments::default());
+                [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Interop, crash]
+                    .into_iter()
+                    .try_for_each(|check| check.run_timed(workspace))
+            }
         }
     }
 
@@ -65,6 +73,7 @@ impl Check {
             Self::Deny => "deny",
             Self::Protos => "protos",
             Self::Interop => "interop",
+            Self::Crash(_) => "crash",
             Self::Ci => return self.run(workspace),
         };
         let begin = Instant::now();

@@ -4,7 +4,6 @@
 
 import * as crypto from 'node:crypto';
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import * as grpc from '@grpc/grpc-js';
@@ -17,7 +16,8 @@ const FLAGS = {
 
 /**
  * Reads the flags `--config FILE --chaincode NAME`, or the environment's SELVEDGE_INTEROP_CONFIG and
- * SELVEDGE_INTEROP_CHAINCODE. Paths inside the file are relative to its folder.
+ * SELVEDGE_INTEROP_CHAINCODE. The file is what `selvedge up --config-out` writes; the first organisation's first peer
+ * is used, and its first user.
  */
 export function settings(argv, environment) {
   const { values } = parseArgs({ args: argv, options: FLAGS });
@@ -26,23 +26,25 @@ export function settings(argv, environment) {
   if (!file || !chaincode) {
     throw new Error('usage: main.js --config FILE --chaincode NAME');
   }
-  const network = JSON.parse(fs.readFileSync(file, 'utf8'));
-  const read = (name) => fs.readFileSync(path.resolve(path.dirname(file), name));
+  const { channels, organizations } = JSON.parse(fs.readFileSync(file, 'utf8'));
+  const [organization] = organizations;
+  const [peer] = organization.peers;
+  const user = organization.users.find(({ role }) => role === 'client');
   return {
-    address: network.gateway.address,
-    serverName: network.gateway.server_name,
-    tlsRoots: read(network.gateway.tls_root),
-    channel: network.channel,
+    address: peer.address,
+    serverName: peer.name,
+    tlsRoots: fs.readFileSync(peer.tls_root),
+    channel: channels[0],
     chaincode,
-    mspId: network.identity.msp_id,
-    certificate: read(network.identity.certificate),
-    privateKey: crypto.createPrivateKey(read(network.identity.key)),
+    mspId: organization.msp_id,
+    certificate: fs.readFileSync(user.certificate),
+    privateKey: crypto.createPrivateKey(fs.readFileSync(user.key)),
   };
 }
 
 /** A gateway over TLS, with the deadlines that Fabric's samples use. */
 export function open(to) {
-  const options = to.serverName ? { 'grpc.ssl_target_name_override': to.serverName } : {};
+  const options = { 'grpc.ssl_target_name_override': to.serverName };
   const client = new grpc.Client(to.address, grpc.credentials.createSsl(to.tlsRoots), options);
   const gateway = connect({
     client,

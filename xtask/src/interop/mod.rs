@@ -1,21 +1,20 @@
 //! Official parts against ours: Fabric's Node and Go clients at our gateway, with chaincode on Fabric's
 //! Node and Go shims behind our peer, and with our own.
 
-mod description;
+mod network;
 mod parts;
 mod process;
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
-use description::Description;
+use network::Network;
 use parts::{Client, Server};
 use process::Process;
 
@@ -29,7 +28,6 @@ const SCENARIOS: [(Client, Server); 5] = [
 ];
 
 /// Generous: they only end what hangs.
-const NETWORK_LIMIT: Duration = Duration::from_secs(120);
 const SERVER_LIMIT: Duration = Duration::from_secs(60);
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 
@@ -54,27 +52,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
 
 fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(), Error> {
     let folder = fresh_folder(workspace, client, server)?;
-    let file = folder.join("network.json");
-    let address = free_address()?;
-    let mut network = Process::start(
-        "network",
-        Command::new(workspace.target("release/examples/interop"))
-            .arg("--dir")
-            .arg(folder.join("network"))
-            .arg("--config-out")
-            .arg(&file)
-            .args(["--chaincode-address", &address]),
-        &folder.join("network.log"),
-    )?;
-    network.wait_until("description of itself", NETWORK_LIMIT, || file.exists())?;
-    let description = Description::read(&file)?;
-    let chaincode = description.chaincode_at(&address)?;
+    let network = Network::start(parts::selvedge(workspace), &folder)?;
+    let chaincode = network.deploy(&free_address()?)?;
 
-    let mut command = server.command(workspace, chaincode);
+    let mut command = server.command(workspace, &chaincode);
     let mut serving = Process::start("chaincode", &mut command, &folder.join("chaincode.log"))?;
     serving.wait_until("listening port", SERVER_LIMIT, || TcpStream::connect(&chaincode.address).is_ok())?;
 
-    let mut client = client.command(workspace, server, &file, chaincode);
+    let mut client = client.command(workspace, server, &network.description_file(), &chaincode);
     let driven = command::run_within(&mut client, CLIENT_LIMIT);
     if let Err(error) = driven {
         println!("{}", serving.error("its side of the story".to_owned()));
@@ -82,7 +67,7 @@ fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(),
         return Err(error);
     }
     serving.kill()?;
-    network.finish()
+    network.stop()
 }
 
 /// What an earlier run left is removed; what this run leaves stays for reading.

@@ -7,7 +7,7 @@ use crate::command;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
-use super::description::Chaincode;
+use super::network::Chaincode;
 
 const NODE_CLIENT: &str = "interop/node-client";
 const NODE_SHIM: &str = "interop/node-chaincode";
@@ -49,9 +49,13 @@ pub(super) fn build(workspace: &Workspace) -> Result<(), Error> {
         Command::new("cargo")
             .args(["build", "--release", "--locked"])
             .args(["--package", "selvedge-cli", "--bin", "selvedge"])
-            .args(["--package", "selvedge-network", "--example", "interop"])
             .current_dir(workspace.path("")),
     )
+}
+
+/// The command, as [`build`] builds it.
+pub(super) fn selvedge(workspace: &Workspace) -> PathBuf {
+    workspace.target("release/selvedge")
 }
 
 impl Client {
@@ -85,7 +89,7 @@ impl Client {
             }
             Self::Go => Command::new(go_binary(workspace, GO_CLIENT)),
         };
-        command.arg("--config").arg(description).args(["--chaincode", &chaincode.name]);
+        command.arg("--config").arg(description).args(["--chaincode", chaincode.name]);
         // Only this pair knows the contract that reads and writes many keys in one message.
         if let (Self::Go, Server::GoShim) = (self, server) {
             command.arg("--batches");
@@ -139,7 +143,7 @@ impl Server {
                 command
             }
             Self::Selvedge => {
-                let mut command = Command::new(workspace.target("release/selvedge"));
+                let mut command = Command::new(selvedge(workspace));
                 sample_environment(&mut command, chaincode);
                 command.args(["sample", "asset-transfer-basic"]);
                 command

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,13 @@ use crate::error::Error;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long a program may take to end after its standard input has closed.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a program may take to end once it was asked to.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// How much of a log goes into an error.
 const TAIL_LINES: usize = 40;
 
-/// A running program with its output in a file. When dropped, its standard input closes, and it is
-/// killed if it does not end by itself.
+/// A running program with its output in a file, which is killed when dropped.
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
@@ -32,7 +31,7 @@ impl Process {
         let make = |source| Error::File { action: "make", path: log.to_owned(), source };
         let output = File::create(log).map_err(make)?;
         let errors = output.try_clone().map_err(make)?;
-        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
         command::announce(command);
         Ok(Self { name, child: command::spawn(command)?, log: log.to_owned() })
     }
@@ -56,12 +55,19 @@ impl Process {
         Ok(())
     }
 
-    /// Closes the program's standard input and expects it to end well.
+    /// Expects a program that was asked to end to end well.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
-        match self.close() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(self.error(format!("it ended with {status} when its standard input closed"))),
-            Err(error) => Err(self.error(format!("it did not end when its standard input closed: {error}"))),
+        let deadline = Instant::now() + GRACE;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+                Ok(None) => {
+                    return Err(self.error(format!("still running after {} s", GRACE.as_secs())));
+                }
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(self.error(format!("it ended with {status}"))),
+                Err(error) => return Err(self.error(format!("nobody knows whether it has ended: {error}"))),
+            }
         }
     }
 
@@ -79,27 +85,13 @@ impl Process {
         let tail = tail(&self.log).unwrap_or_else(|error| format!("(its log cannot be read: {error})"));
         Error::Process { process: self.name.to_owned(), reason, log: self.log.clone(), tail }
     }
-
-    fn close(&mut self) -> io::Result<ExitStatus> {
-        drop(self.child.stdin.take());
-        let deadline = Instant::now() + GRACE;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            thread::sleep(POLL);
-        }
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("still running after {} s", GRACE.as_secs())))
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.close().is_err() {
-            // It may end at this very moment, and then there is nothing left to kill.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        // It may have ended by itself, and then there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -129,14 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn a_program_serves_until_its_standard_input_closes() {
+    fn a_program_ends_well_when_it_is_asked_to() {
         let folder = tempfile::tempdir().unwrap();
-        let (log, ready) = (folder.path().join("log"), folder.path().join("ready"));
-        let mut command = shell("touch \"$0\"; cat; echo bye");
-        let mut process = Process::start("server", command.arg(&ready), &log).unwrap();
-        process.wait_until("file", PATIENCE, || ready.exists()).unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let mut command = shell("touch \"$0\"; until [ -e \"$1\" ]; do sleep 0.01; done; echo bye");
+        let command = command.arg(file("ready")).arg(file("end"));
+        let mut process = Process::start("server", command, &file("log")).unwrap();
+        process.wait_until("file", PATIENCE, || file("ready").exists()).unwrap();
+        fs::write(file("end"), "").unwrap();
         process.finish().unwrap();
-        assert_eq!(fs::read_to_string(log).unwrap(), "bye\n");
+        assert_eq!(fs::read_to_string(file("log")).unwrap(), "bye\n");
+        let process = Process::start("server", &mut shell("exit 3"), &file("log")).unwrap();
+        assert!(process.finish().unwrap_err().to_string().contains("exit status: 3"));
     }
 
     #[test]
