@@ -1,6 +1,6 @@
 //! A ready stream: the session, joined to the contracts that run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
-use selvedge_session::chaincode::{CallError, Event, PeerError, Ready, Start, Step};
-use selvedge_session::{Ended, Ticket, TxKey};
+use selvedge_session::chaincode::{Event, PeerError, Ready, Start, Step};
+use selvedge_session::{Ended, TxKey};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::calls::{self, CallFailure, Calls, Command, Outcome, Waiter};
+use crate::calls::{self, Batching, CallFailure, Calls, Command, Outcome};
 use crate::error::StreamError;
 use crate::message::MESSAGE_BYTES;
 use crate::outbox::Outbox;
@@ -31,27 +31,35 @@ pub(crate) struct Driver {
     /// Of the running transactions' inputs, together.
     input_bytes: usize,
     outbox: Outbox,
+    batching: Batching,
     commands: mpsc::Sender<Command>,
     inbox: mpsc::Receiver<Command>,
     settings: Arc<Settings>,
 }
 
 struct Running {
-    // Held so that the contract is cancelled when the stream ends. It is dropped before the waiters, so that their end
-    // does not wake the contract first.
+    /// Held so that the contract is cancelled when the stream ends. It is dropped before its calls end, so that their end
+    /// does not wake the contract first.
     _task: Option<Task<()>>,
-    /// In the order of their requests, which is that of the replies.
-    waiters: VecDeque<(Ticket, Waiter)>,
-    /// Set when the contract is done while requests are under way whose callers have gone. They are sent and answered
-    /// first, as they would be if replies came faster.
-    outcome: Option<Outcome>,
+    calls: Ending,
     input_bytes: usize,
+}
+
+/// Ends a transaction's calls when it is dropped.
+struct Ending(Calls);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Driver {
     pub(crate) fn new(session: Ready, outbox: Outbox, settings: Arc<Settings>) -> Self {
         let (commands, inbox) = calls::commands(settings.limits);
+        let batching = if settings.batching { Batching::of(session.offer()) } else { Batching::default() };
         Self {
+            batching,
             session: Some(session),
             running: HashMap::new(),
             input_bytes: 0,
@@ -103,7 +111,7 @@ impl Driver {
         self.outbox.push(send);
         match event {
             Some(Event::Start(start)) => self.start(*start, bytes),
-            Some(Event::Answer { transaction, ticket, result }) => self.answer(&transaction, ticket, result),
+            Some(Event::Answer { transaction, result, .. }) => self.answer(&transaction, result),
             Some(Event::Refused { transaction, reason }) => {
                 tracing::warn!(%transaction, %reason, "a transaction was not begun");
             }
@@ -117,42 +125,26 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Request { transaction, message_type, payload, waiter } => {
-                self.request(&transaction, message_type, payload, waiter);
+            Command::Request { transaction, message_type, payload } => {
+                self.request(&transaction, message_type, payload);
             }
-            Command::Finish { transaction, outcome } => match self.running.get_mut(&*transaction) {
-                Some(running) if running.waiters.is_empty() => self.finish(&transaction, outcome),
-                Some(running) => running.outcome = Some(outcome),
-                None => {}
-            },
+            Command::Finish { transaction, outcome } => self.finish(&transaction, outcome),
         }
     }
 
-    fn request(&mut self, transaction: &TxKey, message_type: Type, payload: Bytes, waiter: Waiter) {
-        let (Some(session), Some(running)) = (&mut self.session, self.running.get_mut(transaction)) else {
-            let unknown = CallError::UnknownTransaction(transaction.clone());
-            return waiter.answer(Err(CallFailure::Refused(unknown)));
+    fn request(&mut self, transaction: &TxKey, message_type: Type, payload: Bytes) {
+        let (Some(session), Some(running)) = (&mut self.session, self.running.get(transaction)) else {
+            return;
         };
         match session.request_raw(transaction, message_type, payload) {
-            Ok(requested) => {
-                self.outbox.push(requested.send);
-                running.waiters.push_back((requested.ticket, waiter));
-            }
-            Err(error) => waiter.answer(Err(CallFailure::Refused(error))),
+            Ok(requested) => self.outbox.push(requested.send),
+            Err(error) => running.calls.0.deliver(Err(error.into())),
         }
     }
 
-    fn answer(&mut self, transaction: &TxKey, ticket: Ticket, result: Result<Bytes, PeerError>) {
-        let Some(running) = self.running.get_mut(transaction) else { return };
-        if let Some(position) = running.waiters.iter().position(|(waiting, _)| *waiting == ticket)
-            && let Some((_, waiter)) = running.waiters.remove(position)
-        {
-            waiter.answer(result.map_err(CallFailure::Peer));
-        }
-        if running.waiters.is_empty()
-            && let Some(outcome) = running.outcome.take()
-        {
-            self.finish(transaction, outcome);
+    fn answer(&self, transaction: &TxKey, result: Result<Bytes, PeerError>) {
+        if let Some(running) = self.running.get(transaction) {
+            running.calls.0.deliver(result.map_err(CallFailure::Peer));
         }
     }
 
@@ -162,11 +154,11 @@ impl Driver {
             tracing::warn!(transaction = %key, refusal, "a transaction was not begun");
             return self.close(&key, Outcome::Failed(refusal.to_owned(), None));
         }
-        let calls = Calls::new(Arc::clone(&key), self.commands.clone(), self.settings.limits);
-        let contract = transaction::carry_out(Arc::clone(&self.settings.chaincode), start, calls);
+        let calls = Calls::new(Arc::clone(&key), self.commands.clone(), self.settings.limits, self.batching);
+        let contract = transaction::carry_out(Arc::clone(&self.settings), start, calls.clone());
         let task = self.settings.workers.spawn(contract);
         self.input_bytes += input_bytes;
-        let running = Running { _task: task, waiters: VecDeque::new(), outcome: None, input_bytes };
+        let running = Running { _task: task, calls: Ending(calls), input_bytes };
         self.running.insert(TxKey::clone(&key), running);
     }
 
@@ -182,9 +174,8 @@ impl Driver {
     }
 
     fn finish(&mut self, transaction: &TxKey, outcome: Outcome) {
-        if let Some(running) = self.running.remove(transaction) {
-            self.input_bytes -= running.input_bytes;
-        }
+        let Some(running) = self.running.remove(transaction) else { return };
+        self.input_bytes -= running.input_bytes;
         self.close(transaction, outcome);
     }
 

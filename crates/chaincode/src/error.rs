@@ -3,6 +3,8 @@ use std::time::Duration;
 use selvedge_session::request::RequestError;
 use selvedge_session::{MessageType, Violation, chaincode::CallError};
 
+use crate::CheckError;
+
 /// Why a call to the ledger failed. Only the transaction that made it is concerned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +30,30 @@ pub enum LedgerError {
         #[source]
         source: prost::DecodeError,
     },
+    /// The peer's answer to a request for several keys has another number of values.
+    #[error("the peer has answered a request for {asked} keys with {sent} values")]
+    Values {
+        /// How many keys were asked for.
+        asked: usize,
+        /// How many values came.
+        sent: usize,
+    },
+    /// Writes that were collected, and so had succeeded for the contract, were refused when they were sent. Nothing more
+    /// is sent, and the transaction fails whatever the contract returns, so that no half of them is committed.
+    #[error("{reason}")]
+    Unwritten {
+        /// The refusal.
+        reason: String,
+    },
+    /// The chaincode that was called did not run to its end; the text is its own or the peer's.
+    #[error("{reason}")]
+    Callee {
+        /// What it said.
+        reason: String,
+    },
+    /// The call hints at a mistake, and the server is strict.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The peer announced more entries of a range and sent none.
     #[error("the peer announced more entries of iterator {id:?} and sent none")]
     EmptyPage {
@@ -61,6 +87,47 @@ pub enum ArgumentError {
         /// The key.
         key: String,
     },
+    /// Composite keys are told apart by these characters.
+    #[error(
+        "input contains unicode U+{:04X} starting at position [{position}]. U+0000 and U+10FFFF are not allowed in the input attribute of a composite key",
+        u32::from(*.character)
+    )]
+    CompositeKeyCharacter {
+        /// The character.
+        character: char,
+        /// Of the character, in bytes.
+        position: usize,
+    },
+    /// A key is not made of parts.
+    #[error("{key:?} is no composite key")]
+    NotComposite {
+        /// The key.
+        key: String,
+    },
+    /// A policy on a key is not what the wire has.
+    #[error("the endorsement policy of the key cannot be decoded: {reason}")]
+    KeyPolicy {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A collection needs a name; without one it would be public.
+    #[error("collection must not be an empty string")]
+    EmptyCollection,
+    /// Names of chaincodes and channels hold no `/`, which divides them on the wire.
+    #[error("{name:?} is no name of a chaincode or channel")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A chaincode called on the caller's own channel may write, so it takes a [`Context`](crate::Context).
+    #[error("{channel} is this transaction's own channel; use Context::call, which may write")]
+    OwnChannel {
+        /// The channel.
+        channel: String,
+    },
+    /// The call hints at a mistake, and the server is strict.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The message would be larger than a peer takes.
     #[error("the request makes a message of {bytes} bytes; a peer takes at most {limit}")]
     TooLarge {

@@ -70,12 +70,15 @@
 
 mod calls;
 mod chaincode;
+mod checks;
 mod client_identity;
+mod composite_key;
 mod context;
 pub mod contract;
 mod driver;
 mod error;
 mod iterator;
+mod key_policy;
 mod message;
 mod outbox;
 mod proposal;
@@ -88,11 +91,16 @@ mod workers;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chaincode::Chaincode;
+pub use checks::CheckError;
 pub use client_identity::{ClientIdentity, ClientIdentityError};
-pub use context::{Context, Query};
+pub use composite_key::CompositeKey;
+pub use context::{Collection, CollectionContext, Context, Query};
 pub use contract::{Contract, Contracts};
 pub use error::{ArgumentError, LedgerError};
-pub use iterator::{StateEntry, StateIterator};
+pub use iterator::{
+    HistoryIterator, KeyModification, ResultIterator, ResultRow, StateEntry, StateIterator, StatePage,
+};
+pub use key_policy::{KeyPolicy, KeyRole};
 pub use response::Response;
 #[cfg(feature = "metadata")]
 pub use schemars;

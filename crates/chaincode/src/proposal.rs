@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
@@ -15,6 +16,7 @@ pub(crate) struct ProposalView {
     pub(crate) creator: Bytes,
     pub(crate) timestamp: Option<Timestamp>,
     pub(crate) transient: BTreeMap<String, Bytes>,
+    pub(crate) binding: Option<[u8; 32]>,
 }
 
 impl ProposalView {
@@ -37,12 +39,23 @@ impl ProposalView {
         }
         let payload: ChaincodeProposalPayload = decode("chaincode proposal payload", proposal.payload)?;
         Ok(Self {
+            binding: Some(binding(&signature, channel.epoch)),
             signed: Some(signed),
             creator: signature.creator,
             timestamp: channel.timestamp,
             transient: payload.transient_map,
         })
     }
+}
+
+fn binding(signature: &SignatureHeader, epoch: u64) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(&signature.nonce);
+    hash.update(&signature.creator);
+    hash.update(&epoch.to_le_bytes());
+    let mut binding = [0; 32];
+    binding.copy_from_slice(hash.finish().as_ref());
+    binding
 }
 
 fn decode<M: Message + Default>(part: &str, bytes: Bytes) -> Result<M, ArgumentError> {

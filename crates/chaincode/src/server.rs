@@ -58,6 +58,8 @@ pub struct Server {
     security: ServerSecurity,
     connection_limits: ConnectionLimits,
     session_limits: SessionLimits,
+    batching: bool,
+    strict: bool,
     threads: usize,
     registration: Duration,
     drain: Duration,
@@ -77,6 +79,8 @@ impl Server {
             security: security.into(),
             connection_limits: ConnectionLimits::default(),
             session_limits: SessionLimits::default(),
+            batching: true,
+            strict: false,
             threads: 512,
             registration: Duration::from_secs(60),
             drain: Duration::from_secs(10),
@@ -94,6 +98,24 @@ impl Server {
     #[must_use]
     pub fn session_limits(mut self, limits: SessionLimits) -> Self {
         self.session_limits = limits;
+        self
+    }
+
+    /// Whether the batch operations are used that a peer offers (Fabric 3.1 and newer), as it is by default: reads that
+    /// stand next to each other become one GET_STATE_MULTIPLE, and public writes are collected into WRITE_BATCH_STATE.
+    /// The read/write set is the same with and without. A write that is collected is refused later than one that is not:
+    /// see [`LedgerError::Unwritten`](crate::LedgerError::Unwritten).
+    #[must_use]
+    pub fn batching(mut self, batching: bool) -> Self {
+        self.batching = batching;
+        self
+    }
+
+    /// Whether calls fail with [`CheckError`](crate::CheckError) that hint at a mistake: reading a key after writing it,
+    /// writing two values to one key, setting two events. By default they are a warning in the log.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
         self
     }
 
@@ -139,6 +161,8 @@ impl Server {
             chaincode: self.chaincode,
             package_id: self.package_id,
             limits: self.session_limits,
+            batching: self.batching,
+            strict: self.strict,
             workers: Arc::new(Workers::new(self.threads).map_err(ServerError::Threads)?),
             registration: self.registration,
             stopping: CancellationToken::new(),

@@ -23,6 +23,10 @@ pub(crate) struct Settings {
     pub(crate) chaincode: Arc<dyn Chaincode>,
     pub(crate) package_id: String,
     pub(crate) limits: Limits,
+    /// Whether the batch operations are used that the peer offers.
+    pub(crate) batching: bool,
+    /// Whether contracts fail that may make peers disagree.
+    pub(crate) strict: bool,
     pub(crate) workers: Arc<Workers>,
     /// How long a peer may take to accept the registration.
     pub(crate) registration: Duration,

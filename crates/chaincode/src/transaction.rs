@@ -8,9 +8,11 @@ use selvedge_session::chaincode::Start;
 use selvedge_session::{Invocation, TxKey};
 
 use crate::calls::{Calls, Outcome};
+use crate::checks::Checks;
 use crate::message::{self, MESSAGE_BYTES};
 use crate::proposal::ProposalView;
-use crate::{Chaincode, Context, Response};
+use crate::stream::Settings;
+use crate::{Chaincode, Context, LedgerError, Response};
 
 /// What the client hears of a panic. Its own text may hold secrets, so it goes to standard error only, where Rust puts
 /// it.
@@ -18,18 +20,19 @@ const PANICKED: &str = "the chaincode panicked; its log says where";
 
 /// Carries out a transaction and tells the driver how it ended, also when the contract panics in a place where
 /// panics cannot be caught.
-pub(crate) async fn carry_out(chaincode: Arc<dyn Chaincode>, start: Start, calls: Calls) {
+pub(crate) async fn carry_out(settings: Arc<Settings>, start: Start, calls: Calls) {
     let Start { invocation, input, proposal, .. } = start;
     let report = Report { calls: Some(calls.clone()) };
     let outcome = match ProposalView::new(proposal) {
         Ok(proposal) => {
-            let context = Context::new(input, proposal, calls);
-            let outcome = call(&*chaincode, invocation, &context).await;
-            within_limit(outcome, context.key())
+            let context = Context::new(input, proposal, calls.clone(), Checks::new(settings.strict));
+            let called = call(&*settings.chaincode, invocation, &context);
+            let (outcome, refused) = calls.run(called).await;
+            within_limit(with_writes(outcome, refused), calls.transaction())
         }
         Err(error) => Outcome::Failed(error.to_string(), None),
     };
-    report.send(outcome).await;
+    report.send(outcome);
 }
 
 async fn call(chaincode: &dyn Chaincode, invocation: Invocation, context: &Context) -> Outcome {
@@ -51,6 +54,16 @@ async fn call(chaincode: &dyn Chaincode, invocation: Invocation, context: &Conte
             tracing::error!(transaction = %context.key(), "the chaincode panicked");
             Outcome::Failed(PANICKED.to_owned(), None)
         }
+    }
+}
+
+/// A success whose writes were refused is none.
+fn with_writes(outcome: Outcome, refused: Option<LedgerError>) -> Outcome {
+    match (outcome, refused) {
+        (Outcome::Completed(response, _), Some(error)) if !response.is_error() => {
+            Outcome::Failed(error.to_string(), None)
+        }
+        (outcome, _) => outcome,
     }
 }
 
@@ -78,9 +91,9 @@ struct Report {
 }
 
 impl Report {
-    async fn send(mut self, outcome: Outcome) {
+    fn send(mut self, outcome: Outcome) {
         if let Some(calls) = self.calls.take() {
-            calls.finish(outcome).await;
+            calls.finish(outcome);
         }
     }
 }
@@ -89,7 +102,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         // Either a panic that could not be caught, or the stream has ended and nobody listens.
         if let Some(calls) = self.calls.take() {
-            calls.finish_now(Outcome::Failed(PANICKED.to_owned(), None));
+            calls.finish(Outcome::Failed(PANICKED.to_owned(), None));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The server over real sockets with mutual TLS; the test plays the peer.
 
+mod batching;
 mod calls;
 mod contracts;
 mod dialogue;

@@ -48,8 +48,12 @@ pub(crate) struct Puppet {
 }
 
 impl Puppet {
-    pub(crate) async fn new(mut stream: Stream) -> Self {
-        let session = accept(&mut stream, None).await;
+    pub(crate) async fn new(stream: Stream) -> Self {
+        Self::with_offer(stream, None).await
+    }
+
+    pub(crate) async fn with_offer(mut stream: Stream, offer: Option<&ChaincodeAdditionalParams>) -> Self {
+        let session = accept(&mut stream, offer).await;
         Self { stream, session: Some(session) }
     }
 

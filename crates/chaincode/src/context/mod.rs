@@ -1,19 +1,25 @@
+//! What contracts see of their transaction and of the ledger.
+
+mod collection;
+mod invocation;
+mod state;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use selvedge_identity::creator::{Creator, CreatorError};
 use selvedge_proto::prost_types::Timestamp;
 use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInput, SignedProposal};
 use selvedge_session::TxKey;
-use selvedge_session::request::{DelState, GetState, GetStateByRange, PutState};
 
+pub use self::collection::{Collection, CollectionContext};
 use crate::calls::Calls;
-use crate::iterator::StateIterator;
+use crate::checks::Checks;
 use crate::proposal::ProposalView;
-use crate::{ArgumentError, ClientIdentity, ClientIdentityError, LedgerError};
+use crate::{ArgumentError, ClientIdentity, ClientIdentityError};
 
 /// What a transaction may read: its arguments, who sent it, and the ledger.
 ///
@@ -33,6 +39,7 @@ struct Transaction {
     input: ChaincodeInput,
     proposal: ProposalView,
     calls: Calls,
+    checks: Mutex<Checks>,
     event: Mutex<Option<ChaincodeEvent>>,
 }
 
@@ -117,72 +124,34 @@ impl Query {
         &self.transaction.input.decorations
     }
 
-    /// The committed value of a key; `None` if there is none. The ledger keeps no empty values.
-    ///
-    /// # Errors
-    /// When the peer refuses or the stream ends.
-    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, LedgerError> {
-        let request = GetState { key: key.to_owned(), collection: String::new() };
-        let value = self.transaction.calls.call(&request).await?;
-        Ok((!value.is_empty()).then_some(value))
-    }
-
-    /// The committed keys from `start` (inclusive) to `end` (exclusive) in byte order, with their values. An empty
-    /// `start` begins at the first simple key, an empty `end` has no end. Composite keys are left out.
-    ///
-    /// What is taken from the iterator becomes part of the transaction's read set: a key that another transaction
-    /// puts into that range before this one is committed makes this one invalid.
-    ///
-    /// # Errors
-    /// When a bound begins with U+0000, the peer refuses, or the stream ends.
-    pub async fn range(&self, start: &str, end: &str) -> Result<StateIterator, LedgerError> {
-        check_simple(start)?;
-        check_simple(end)?;
-        // Simple keys begin behind U+0000, under which the composite keys lie.
-        let start = if start.is_empty() { "\u{1}" } else { start };
-        let request = GetStateByRange {
-            start_key: start.to_owned(),
-            end_key: end.to_owned(),
-            collection: String::new(),
-            paging: None,
-        };
-        let page = self.transaction.calls.call(&request).await?;
-        StateIterator::new(self.transaction.calls.clone(), page)
+    /// What ties the proposal to its sender and to this one use: SHA-256 of nonce, creator and epoch. `None` for a call of
+    /// the peer's own, which has no proposal.
+    pub fn binding(&self) -> Option<[u8; 32]> {
+        self.transaction.proposal.binding
     }
 
     pub(crate) fn key(&self) -> &TxKey {
         self.transaction.calls.transaction()
     }
+
+    fn calls(&self) -> &Calls {
+        &self.transaction.calls
+    }
+
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.transaction.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Context {
-    pub(crate) fn new(input: ChaincodeInput, proposal: ProposalView, calls: Calls) -> Self {
-        let transaction = Transaction { input, proposal, calls, event: Mutex::new(None) };
+    pub(crate) fn new(input: ChaincodeInput, proposal: ProposalView, calls: Calls, checks: Checks) -> Self {
+        let checks = Mutex::new(checks);
+        let transaction = Transaction { input, proposal, calls, checks, event: Mutex::new(None) };
         Self { query: Query { transaction: Arc::new(transaction) } }
     }
 
-    /// Writes a key. The write takes effect when the transaction is committed; until then reads give the old value.
-    /// An empty value deletes the key, as on Fabric.
-    ///
-    /// # Errors
-    /// When the key is empty, the peer refuses, or the stream ends.
-    pub async fn put(&self, key: &str, value: impl Into<Bytes>) -> Result<(), LedgerError> {
-        check_not_empty(key)?;
-        let request = PutState { key: key.to_owned(), value: value.into(), collection: String::new() };
-        self.transaction.calls.call(&request).await
-    }
-
-    /// Deletes a key when the transaction is committed. A missing key is no error.
-    ///
-    /// # Errors
-    /// When the peer refuses or the stream ends.
-    pub async fn delete(&self, key: &str) -> Result<(), LedgerError> {
-        let request = DelState { key: key.to_owned(), collection: String::new() };
-        self.transaction.calls.call(&request).await
-    }
-
     /// Sets the transaction's event, which listeners receive once it is committed. A transaction has one event; a
-    /// second one replaces the first.
+    /// second one replaces the first, and that is an error in [strict](crate::Server::strict) mode.
     ///
     /// # Errors
     /// When the name is empty.
@@ -192,7 +161,11 @@ impl Context {
         }
         let event =
             ChaincodeEvent { event_name: name.to_owned(), payload: payload.into(), ..Default::default() };
-        *self.transaction.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+        let mut last = self.transaction.event.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = last.as_ref() {
+            self.checks().event(&first.event_name, name)?;
+        }
+        *last = Some(event);
         Ok(())
     }
 
@@ -207,12 +180,4 @@ impl Deref for Context {
     fn deref(&self) -> &Query {
         &self.query
     }
-}
-
-fn check_not_empty(key: &str) -> Result<(), ArgumentError> {
-    if key.is_empty() { Err(ArgumentError::EmptyKey) } else { Ok(()) }
-}
-
-fn check_simple(key: &str) -> Result<(), ArgumentError> {
-    if key.starts_with('\0') { Err(ArgumentError::NullPrefix { key: key.to_owned() }) } else { Ok(()) }
 }
