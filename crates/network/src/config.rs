@@ -2,6 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use selvedge_orderer::Cutting;
+use selvedge_peer::endorser::Limits;
+use selvedge_peer::host::sample_runtime_params;
+use selvedge_proto::protos::ChaincodeAdditionalParams;
 use serde::{Deserialize, Serialize};
 
 use crate::identities::{Kind, OrganizationSpec};
@@ -31,6 +34,20 @@ pub struct NetworkConfig {
     pub cutting: Cutting,
     /// How long peers wait for chaincode.
     pub chaincode: ChaincodeTimeouts,
+    /// What peers offer chaincode, and how much it may ask for.
+    pub requests: RequestSettings,
+}
+
+/// What peers offer chaincode, and how much it may ask for. The defaults are those of Fabric's sample core.yaml.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestSettings {
+    /// The most results of one query (`ledger.state.totalQueryLimit`, 100 000); more are left out without a word.
+    pub total_query_limit: usize,
+    /// Whether keys have a history (`ledger.history.enableHistoryDatabase`, on).
+    pub history: bool,
+    /// What READY offers (`chaincode.runtimeParams`, both operations in batches of 1000); `None` offers nothing and
+    /// leaves READY empty, as peers up to 3.0 do.
+    pub runtime_params: Option<ChaincodeAdditionalParams>,
 }
 
 /// How long peers wait for chaincode. The defaults are those of Fabric's sample core.yaml.
@@ -95,6 +112,7 @@ impl NetworkConfig {
             ports: Ports::TestNetwork,
             cutting: Cutting::default(),
             chaincode: ChaincodeTimeouts::default(),
+            requests: RequestSettings::default(),
         }
     }
 }
@@ -102,6 +120,16 @@ impl NetworkConfig {
 impl Default for ChaincodeTimeouts {
     fn default() -> Self {
         Self { startup: Duration::from_secs(300), execute: Duration::from_secs(30) }
+    }
+}
+
+impl Default for RequestSettings {
+    fn default() -> Self {
+        Self {
+            total_query_limit: Limits::default().total_results,
+            history: true,
+            runtime_params: Some(sample_runtime_params()),
+        }
     }
 }
 

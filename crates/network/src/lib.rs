@@ -14,7 +14,7 @@ mod network;
 mod peer;
 mod status;
 
-pub use config::{ChaincodeTimeouts, Keeping, NetworkConfig, OrganizationConfig, Ports};
+pub use config::{ChaincodeTimeouts, Keeping, NetworkConfig, OrganizationConfig, Ports, RequestSettings};
 pub use deploy::Deployment;
 pub use description::{Description, Node, OrganizationDescription, User};
 pub use edge::{Edge, EdgeServer};

@@ -82,14 +82,7 @@ impl Network {
         for (number, organization) in organizations.iter().enumerate() {
             for (sibling, member) in organization.members(Role::Peer).enumerate() {
                 let listener = listen(member, config.ports.peer(number, sibling)).await?;
-                let setup = PeerSetup::new(
-                    member,
-                    organization,
-                    listener,
-                    &config.folder,
-                    Arc::clone(&storage),
-                    config.chaincode,
-                )?;
+                let setup = PeerSetup::new(member, organization, listener, Arc::clone(&storage), &config)?;
                 setups.push(setup);
             }
         }

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use selvedge_identity::Msp;
@@ -16,7 +15,7 @@ use selvedge_tls::Listener;
 use tokio_util::sync::CancellationToken;
 
 use crate::identities::{KeyPair, Member, Organization};
-use crate::{ChaincodeTimeouts, Edge, NetworkError, genesis};
+use crate::{Edge, NetworkConfig, NetworkError, genesis};
 
 /// A running peer of a network.
 pub struct NetworkPeer {
@@ -76,31 +75,28 @@ impl PeerSetup {
         member: &Member,
         organization: &Organization,
         listener: Listener,
-        folder: &Path,
         storage: Arc<dyn Storage>,
-        timeouts: ChaincodeTimeouts,
+        config: &NetworkConfig,
     ) -> Result<Self, NetworkError> {
         let identity = Arc::new(member.signing_identity()?);
         let local_msp = Arc::new(Msp::from_config(&genesis::msp(organization)).map_err(|source| {
             NetworkError::Identity { name: member.name().to_owned(), source: Box::new(source) }
         })?);
-        let folder = folder.join("ledgers").join(member.name());
+        let folder = config.folder.join("ledgers").join(member.name());
         let mut host = HostConfig::new(&folder);
         host.ccaas_builder = Some(Edge::builder_configuration(member));
-        host.startup_timeout = timeouts.startup;
-        host.execute_timeout = timeouts.execute;
+        host.startup_timeout = config.chaincode.startup;
+        host.execute_timeout = config.chaincode.execute;
+        host.offer = config.requests.runtime_params;
         let host = Host::open(host)?;
-        let ledgers = LedgerConfig::new(folder.join("channels"));
-        let config = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
-        let peer = Peer::new(config, host.clone());
+        let mut ledgers = LedgerConfig::new(folder.join("channels"));
+        ledgers.history = config.requests.history;
+        let peer = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
+        let peer = Peer::new(peer, host.clone());
         let address = format!("{}:{}", member.name(), listener.local_addr().port());
-        let endorser = LocalEndorser::new(
-            identity,
-            local_msp,
-            host,
-            peer.channels().clone(),
-            EndorserConfig::new(address),
-        );
+        let mut endorser = EndorserConfig::new(address);
+        endorser.queries.total_results = config.requests.total_query_limit;
+        let endorser = LocalEndorser::new(identity, local_msp, host, peer.channels().clone(), endorser);
         Ok(Self {
             peer,
             endorser,

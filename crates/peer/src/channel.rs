@@ -84,6 +84,14 @@ impl Channel {
         self.config.load_full()
     }
 
+    /// The block with the configuration in force. May block on the disk.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(crate) fn config_block(&self) -> Result<Block, ChannelError> {
+        last_config(&self.ledger)
+    }
+
     /// The private writes of transactions that are endorsed and not committed.
     pub fn transient(&self) -> &TransientStore {
         self.ledger.transient()

@@ -12,20 +12,14 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_package::pack::PackageBuilder;
 use selvedge_peer::endorser::{Endorser, EndorserError};
-use selvedge_proto::lifecycle::{
-    ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CommitChaincodeDefinitionArgs,
-    InstallChaincodeArgs, InstallChaincodeResult, chaincode_source,
-};
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeAction, ChaincodeMessage, PutState, Response, TxValidationCode};
 use selvedge_proto::protos::{ChaincodeInput, ProposalResponsePayload};
 use selvedge_session::request::{InvokeChaincode, Request};
 use tonic::Code;
 
-use endorser_support::{Draft, Network, encode, within};
+use endorser_support::{Draft, Network, define, install, within};
 use host_server::{Certificates, Server, Session};
-
-const LIFECYCLE: &str = "_lifecycle";
 
 /// A network with the chaincode `basic`, whose server the test plays.
 struct Running {
@@ -61,7 +55,7 @@ async fn play(mut session: Session) {
             ["call", name, ref inner @ ..] => {
                 let args = inner.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
                 let input = ChaincodeInput { args, ..ChaincodeInput::default() };
-                let call = InvokeChaincode { name: name.to_owned(), input };
+                let call = InvokeChaincode { name: name.to_owned(), input: Some(input) };
                 session.reply(&begin, Type::InvokeChaincode, call.encode()).await;
                 let answer = session.receive().await;
                 if answer.r#type() == Type::Error {
@@ -97,44 +91,6 @@ impl Running {
         tokio::spawn(play(session));
         assert_eq!(first.await.unwrap().unwrap().payload, Bytes::new());
         Self { network, _server: server }
-    }
-}
-
-async fn install(network: &Network, package: Bytes) -> String {
-    let args = InstallChaincodeArgs { chaincode_install_package: package };
-    let mut draft = Draft::new(LIFECYCLE, &[b"InstallChaincode", &encode(&args)]);
-    draft.channel = "";
-    let answer = network.endorser.process_proposal(draft.sign(&network.org.admin)).await.unwrap();
-    let response = answer.response.unwrap();
-    assert_eq!((response.status, response.message.as_str()), (200, ""));
-    assert!(answer.payload.is_empty() && answer.endorsement.is_none(), "there is nothing to endorse");
-    InstallChaincodeResult::decode(response.payload).unwrap().package_id
-}
-
-async fn define(network: &Network, name: &str, package_id: &str, init_required: bool) {
-    let local = chaincode_source::Local { package_id: package_id.to_owned() };
-    let approve = ApproveChaincodeDefinitionForMyOrgArgs {
-        sequence: 1,
-        name: name.to_owned(),
-        version: "1.0".to_owned(),
-        init_required,
-        source: Some(ChaincodeSource { r#type: Some(chaincode_source::Type::LocalPackage(local)) }),
-        ..Default::default()
-    };
-    let commit = CommitChaincodeDefinitionArgs {
-        sequence: 1,
-        name: name.to_owned(),
-        version: "1.0".to_owned(),
-        init_required,
-        ..Default::default()
-    };
-    for (function, args) in [
-        ("ApproveChaincodeDefinitionForMyOrg", encode(&approve)),
-        ("CommitChaincodeDefinition", encode(&commit)),
-    ] {
-        let draft = Draft::new(LIFECYCLE, &[function.as_bytes(), &args]);
-        let status = network.submit(&network.org.admin, draft).await.unwrap();
-        assert_eq!(status.result(), TxValidationCode::Valid, "{function}");
     }
 }
 

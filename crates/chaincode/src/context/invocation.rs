@@ -38,7 +38,7 @@ impl Query {
     ) -> Result<Response, LedgerError> {
         let args = args.into_iter().map(|arg| Bytes::copy_from_slice(arg.as_ref())).collect();
         let input = ChaincodeInput { args, ..ChaincodeInput::default() };
-        let message = self.calls().call(&InvokeChaincode { name, input }).await?;
+        let message = self.calls().call(&InvokeChaincode { name, input: Some(input) }).await?;
         if message.r#type() != Type::Completed {
             let reason = String::from_utf8_lossy(&message.payload).into_owned();
             return Err(LedgerError::Callee { reason });

@@ -21,6 +21,13 @@ pub enum Access {
     LocalMembers,
 }
 
+impl Access {
+    /// Who may use a resource where no channel says otherwise.
+    pub fn by_default(resource: &str) -> Option<Self> {
+        resolve(&BTreeMap::new(), resource)
+    }
+}
+
 /// A default, as a constant can hold it.
 #[derive(Clone, Copy)]
 enum DefaultAccess {
@@ -46,9 +53,9 @@ const DEFAULT_ACCESS: [(&str, DefaultAccess); 31] = [
     ("cscc/GetChannelConfig", Readers),
     ("cscc/GetChannels", LocalMembers),
     ("cscc/GetConfigBlock", Readers),
-    ("cscc/JoinBySnapshot", LocalAdmins),
     ("cscc/JoinBySnapshotStatus", LocalAdmins),
     ("cscc/JoinChain", LocalAdmins),
+    ("cscc/JoinChainBySnapshot", LocalAdmins),
     ("event/Block", Readers),
     ("event/FilteredBlock", Readers),
     ("gateway/ChaincodeEvents", Readers),

@@ -7,10 +7,6 @@ use selvedge_identity::policy::role_principal;
 use selvedge_identity::{ChannelConfig, Identity, IdentityError, Msp, PolicyError, SignedData};
 use selvedge_proto::common::msp_role::MspRoleType;
 
-use super::LIFECYCLE;
-
-const WRITERS: &str = "/Channel/Application/Writers";
-
 /// Why access is denied. The texts are Fabric's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -115,37 +111,10 @@ pub(super) fn check_any_access(
     }
 }
 
+/// The rule of a resource. Outside any channel a function that works on a channel keeps its rule.
 fn access(config: Option<&ChannelConfig>, resource: &str) -> Result<Access, AccessError> {
-    let unmapped = || AccessError::NoPolicy(resource.to_owned());
-    let Some(config) = config else {
-        return access_without_channel(resource).ok_or_else(unmapped);
-    };
-    config.access(resource).ok_or_else(unmapped)
-}
-
-/// The rules for calls outside any channel. A function that works on a channel keeps its rule there.
-fn access_without_channel(resource: &str) -> Option<Access> {
-    let (chaincode, function) = resource.split_once('/')?;
-    match (chaincode, function) {
-        (
-            LIFECYCLE,
-            "InstallChaincode"
-            | "GetInstalledChaincodePackage"
-            | "QueryInstalledChaincode"
-            | "QueryInstalledChaincodes"
-            | "ApproveChaincodeDefinitionForMyOrg"
-            | "QueryApprovedChaincodeDefinition"
-            | "QueryApprovedChaincodeDefinitions",
-        ) => Some(Access::LocalAdmins),
-        (
-            LIFECYCLE,
-            "CheckCommitReadiness"
-            | "CommitChaincodeDefinition"
-            | "QueryChaincodeDefinition"
-            | "QueryChaincodeDefinitions",
-        ) => Some(Access::Policy(WRITERS.to_owned())),
-        _ => None,
-    }
+    let access = config.map_or_else(|| Access::by_default(resource), |config| config.access(resource));
+    access.ok_or_else(|| AccessError::NoPolicy(resource.to_owned()))
 }
 
 fn check_role(

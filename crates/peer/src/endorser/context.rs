@@ -14,15 +14,15 @@ use selvedge_proto::protos::write_record::Type as WriteType;
 use selvedge_proto::protos::{
     GetStateMultipleResult, SignedProposal, StateMetadata, StateMetadataResult, WriteRecord,
 };
-use selvedge_session::query::{Iterators, Limits};
 use selvedge_session::request::{
-    AnyRequest, DelState, GetPrivateDataHash, GetState, GetStateMetadata, GetStateMultiple, InvokeChaincode,
+    AnyRequest, DelState, GetPrivateDataHash, GetState, GetStateMetadata, GetStateMultiple,
     PurgePrivateState, PutState, PutStateMetadata, Request, WriteBatchState,
 };
 
 use self::collections::Permissions;
+use self::query::Iterators;
 use super::executor::Executor;
-use super::state::{OVERHEAD, Results, SharedState};
+use super::state::{OVERHEAD, SharedState};
 use crate::channel::Channel;
 use crate::invocation::TransactionContext;
 
@@ -48,7 +48,7 @@ pub(super) struct Context<'a> {
     executor: &'a Executor,
     namespace: &'a str,
     is_init: bool,
-    iterators: Iterators<Results>,
+    iterators: Iterators,
     permissions: Permissions,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Context<'a> {
             executor,
             namespace,
             is_init,
-            iterators: Iterators::new(Limits::default()),
+            iterators: Iterators::new(executor.queries),
             permissions: Permissions::default(),
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Context<'a> {
         self.transaction.state.with(act)
     }
 
-    fn answer(&mut self, request: AnyRequest) -> Result<Bytes, String> {
+    async fn answer(&mut self, request: AnyRequest) -> Result<Bytes, String> {
         /// Encodes a reply as its request says.
         fn reply<R: Request>(
             _: fn(R) -> AnyRequest,
@@ -203,19 +203,17 @@ impl<'a> Context<'a> {
             Any::PutStateMetadata(request) => reply(Any::PutStateMetadata, self.put_metadata(request)),
             Any::WriteBatchState(request) => reply(Any::WriteBatchState, self.write_batch(request)),
             Any::GetStateByRange(request) => reply(Any::GetStateByRange, self.range(request)),
-            Any::QueryStateNext(request) => reply(Any::QueryStateNext, self.next(&request.id)),
             Any::QueryStateClose(request) => {
                 reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id)))
             }
             Any::GetQueryResult(request) => reply(Any::GetQueryResult, self.rich_query(&request)),
-            other => Err(format!("this peer does not serve {} yet", other.message_type().as_str_name())),
+            Any::QueryStateNext(request) => reply(Any::QueryStateNext, self.next(request.id).await),
+            Any::GetHistoryForKey(request) => reply(Any::GetHistoryForKey, self.history(request).await),
+            Any::InvokeChaincode(request) => {
+                reply(Any::InvokeChaincode, self.executor.call(self.transaction, request).await)
+            }
+            other => Err(format!("{} is no request", other.message_type().as_str_name())),
         }
-    }
-
-    async fn call(&mut self, request: InvokeChaincode) -> Result<Bytes, String> {
-        self.transaction.state.charge(0)?;
-        let message = self.executor.call(self.transaction, request).await?;
-        Ok(InvokeChaincode::encode_reply(&message))
     }
 }
 
@@ -247,9 +245,6 @@ fn record_size(record: &WriteRecord) -> usize {
 
 impl TransactionContext for Context<'_> {
     fn handle(&mut self, request: AnyRequest) -> BoxFuture<'_, Result<Bytes, String>> {
-        match request {
-            AnyRequest::InvokeChaincode(request) => self.call(request).boxed(),
-            request => std::future::ready(self.answer(request)).boxed(),
-        }
+        self.answer(request).boxed()
     }
 }

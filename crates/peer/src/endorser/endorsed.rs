@@ -24,11 +24,12 @@ impl Simulated {
         let status = self.response.status;
         let payload = Bytes::from(self.payload().encode_to_vec());
         let response = Some(self.response);
+        let is_on_channel = self.proposal.place.is_some();
         let interest = self.outcome.map(|outcome| outcome.interest);
         if status >= ERROR {
             return Ok(Endorsed(ProposalResponse { response, payload, interest, ..Default::default() }));
         }
-        if interest.is_none() || status >= ERROR_THRESHOLD {
+        if !is_on_channel || status >= ERROR_THRESHOLD {
             return Ok(Endorsed(ProposalResponse { response, ..Default::default() }));
         }
         let endorsement = signer.map(|signer| sign(signer, &payload)).transpose()?;

@@ -11,11 +11,13 @@ use selvedge_ledger::Snapshot;
 use selvedge_ledger::simulator::Simulator;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeInput, ChaincodeMessage, Response};
-use selvedge_session::request::InvokeChaincode;
+use selvedge_session::query::Limits;
+use selvedge_session::request::{InvokeChaincode, RequestError};
 
 use super::access::check_any_access;
 use super::context::{Context, Transaction};
 use super::state::SharedState;
+use super::system::SystemCall;
 use super::{AccessError, Channels, LIFECYCLE, check_access, is_system_chaincode};
 use crate::channel::Channel;
 use crate::host::{ExecuteError, Finished, Host};
@@ -33,6 +35,8 @@ pub(super) struct Executor {
     pub(super) host: Host,
     pub(super) local_msp: Arc<Msp>,
     pub(super) channels: Channels,
+    /// How much queries may take.
+    pub(super) queries: Limits,
     definitions: Mutex<HashMap<String, Known>>,
 }
 
@@ -72,8 +76,8 @@ impl CallError {
 }
 
 impl Executor {
-    pub(super) fn new(host: Host, local_msp: Arc<Msp>, channels: Channels) -> Self {
-        Self { host, local_msp, channels, definitions: Mutex::default() }
+    pub(super) fn new(host: Host, local_msp: Arc<Msp>, channels: Channels, queries: Limits) -> Self {
+        Self { host, local_msp, channels, queries, definitions: Mutex::default() }
     }
 
     pub(super) fn own_msp_id(&self) -> &str {
@@ -134,7 +138,9 @@ impl Executor {
     ) -> Result<ChaincodeMessage, String> {
         let (name, channel_id) = parse_name(&request.name);
         let channel_id = channel_id.unwrap_or_else(|| caller.channel.id());
-        let input = ChaincodeInput { is_init: false, decorations: Default::default(), ..request.input };
+        let input = request.input;
+        let input =
+            input.map(|input| ChaincodeInput { is_init: false, decorations: Default::default(), ..input });
         if channel_id == caller.channel.id() {
             if !is_system_chaincode(name) {
                 check_access(&caller.config, CALL, std::slice::from_ref(&caller.creator))
@@ -150,17 +156,22 @@ impl Executor {
         &self,
         transaction: &Transaction,
         name: &str,
-        input: ChaincodeInput,
+        input: Option<ChaincodeInput>,
     ) -> Result<ChaincodeMessage, String> {
         let failed = |error: CallError| format!("execute failed: {error}");
         if is_system_chaincode(name) {
-            let response = self.call_system(transaction, name, input).await?;
+            let response = self.call_system(transaction, name, input.unwrap_or_default()).await?;
             return Ok(completed(transaction, &response));
         }
         let runnable = self.resolve(transaction, name).map_err(|source| {
             let channel = transaction.channel.id().to_owned();
             failed(CallError::Resolve { channel, name: name.to_owned(), source })
         })?;
+        let Some(input) = input else {
+            // Whether it is initialised was read by then.
+            drop(transaction.state.with(|simulator| initialize(simulator, name, &runnable, false)));
+            return Err(no_input());
+        };
         match self.execute(transaction, name, &runnable, input).await {
             Ok(finished) => Ok(finished.message),
             Err(CallError::Execute(error)) => error.into_message().map_err(|error| failed(error.into())),
@@ -169,7 +180,12 @@ impl Executor {
     }
 
     /// The same transaction on another channel, where it can read only: nobody will see what it writes there.
-    fn enter(&self, caller: &Transaction, name: &str, channel_id: &str) -> Result<Transaction, String> {
+    pub(super) fn enter(
+        &self,
+        caller: &Transaction,
+        name: &str,
+        channel_id: &str,
+    ) -> Result<Transaction, String> {
         let missing = || {
             if is_system_chaincode(name) {
                 format!("failed to find ledger for channel: {channel_id}")
@@ -199,19 +215,26 @@ impl Executor {
         name: &str,
         input: ChaincodeInput,
     ) -> Result<Response, String> {
-        let original = &transaction.chaincode;
-        let rejected = |message| Response { status: 500, message, payload: Bytes::new() };
-        match name {
-            LIFECYCLE => self.lifecycle(Some(transaction), &transaction.creator, &input.args).await,
-            "qscc" => Ok(rejected(format!(
-                "Rejecting invoke of QSCC from another chaincode because of potential for deadlocks, original \
-                 invocation for '{original}'"
-            ))),
-            "cscc" => Ok(rejected(format!(
-                "Rejecting invoke of CSCC from another chaincode, original invocation for '{original}'"
-            ))),
-            other => Err(format!("execute failed: {}", CallError::NoSystemChaincode(other.to_owned()))),
+        if name == LIFECYCLE {
+            return self.lifecycle(Some(transaction), &transaction.creator, &input.args).await;
         }
+        let answered =
+            self.system(name, Some(&transaction.chaincode), &transaction.creator, &input.args).await;
+        answered.map_err(|missing| format!("execute failed: {missing}"))?
+    }
+
+    /// Runs qscc or cscc. `original` is the chaincode that the client called, and the inner error a failure without a
+    /// response.
+    pub(super) async fn system(
+        &self,
+        name: &str,
+        original: Option<&str>,
+        creator: &Arc<Identity>,
+        args: &[Bytes],
+    ) -> Result<Result<Response, String>, CallError> {
+        let (channels, local_msp) = (&self.channels, &*self.local_msp);
+        let call = SystemCall { channels, local_msp, creator, original, args };
+        call.invoke(name).await.ok_or_else(|| CallError::NoSystemChaincode(name.to_owned()))
     }
 
     /// Runs `_lifecycle`, in a transaction or outside any channel.
@@ -287,6 +310,12 @@ pub(super) fn parse_name(text: &str) -> (&str, Option<&str>) {
         None => (text, None),
     };
     (name.split_once(':').map_or(name, |(name, _)| name), channel)
+}
+
+/// Fabric's answer to a call without arguments, at which it panics once it has found the chaincode.
+pub(super) fn no_input() -> String {
+    let missing = RequestError::Missing { message_type: Type::InvokeChaincode.into(), field: "input" };
+    missing.fabric_cause().to_owned()
 }
 
 fn completed(transaction: &Transaction, response: &Response) -> ChaincodeMessage {

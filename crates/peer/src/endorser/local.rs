@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use selvedge_identity::{Msp, SigningIdentity};
 use selvedge_proto::protos::{ProposalResponse, SignedProposal};
+use selvedge_session::query::Limits;
 
 use super::endorsed::failure;
 use super::executor::Executor;
@@ -23,12 +24,18 @@ pub struct EndorserConfig {
     pub address: String,
     /// How far a proposal's time may be from the peer's (Fabric's `peer.authentication.timewindow`).
     pub time_window: Duration,
+    /// How much the queries of one transaction may take; the first of it is Fabric's `ledger.state.totalQueryLimit`.
+    pub queries: Limits,
 }
 
 impl EndorserConfig {
-    /// Fabric's time window of 15 minutes.
+    /// Fabric's time window of 15 minutes, and its sample configuration's 100 000 results of a query.
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), time_window: Duration::from_secs(15 * 60) }
+        Self {
+            address: address.into(),
+            time_window: Duration::from_secs(15 * 60),
+            queries: Limits::default(),
+        }
     }
 }
 
@@ -51,7 +58,7 @@ impl LocalEndorser {
         channels: Channels,
         config: EndorserConfig,
     ) -> Self {
-        let executor = Executor::new(host, local_msp, channels);
+        let executor = Executor::new(host, local_msp, channels, config.queries);
         Self(Arc::new(Inner { identity, executor, config }))
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod replay;
 mod service;
 mod simulated;
 mod state;
+mod system;
 mod verified;
 
 use async_trait::async_trait;
@@ -39,6 +40,7 @@ pub use error::{EndorserError, Refusal};
 pub use local::{EndorserConfig, LocalEndorser};
 pub use received::Received;
 pub use remote::RemoteEndorser;
+pub use selvedge_session::query::Limits;
 pub(crate) use service::too_many;
 pub use service::{EndorserService, MAX_CONCURRENT_PROPOSALS};
 pub use verified::Verified;

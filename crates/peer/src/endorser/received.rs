@@ -24,6 +24,8 @@ pub struct Received {
     pub(super) signature: SignatureHeader,
     pub(super) chaincode: String,
     pub(super) input: ChaincodeInput,
+    /// The chaincode that the payload names, if it names one. Only system chaincodes look at it.
+    pub(super) named: Option<String>,
     pub(super) hash: Bytes,
 }
 
@@ -48,9 +50,9 @@ impl Received {
             return Err(Refusal::TooManyElements);
         }
         let payload: ChaincodeProposalPayload = decode("ChaincodeProposalPayload", &proposal.payload)?;
-        let input = chaincode_input(&payload.input)?;
+        let (input, named) = chaincode_input(&payload.input)?;
         let hash = proposal_hash(&header, payload);
-        Ok(Self { signed, channel, signature, chaincode, input, hash })
+        Ok(Self { signed, channel, signature, chaincode, input, named, hash })
     }
 
     /// The channel it is for; empty for calls outside any channel.
@@ -131,14 +133,16 @@ fn chaincode_name(channel: &ChannelHeader) -> Result<String, Refusal> {
     Ok(id.name)
 }
 
-fn chaincode_input(input: &Bytes) -> Result<ChaincodeInput, Refusal> {
+/// What is called, and what the payload says is called.
+fn chaincode_input(input: &Bytes) -> Result<(ChaincodeInput, Option<String>), Refusal> {
     let invocation: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", input)?;
     let spec = invocation
         .chaincode_spec
         .ok_or(Refusal::Missing("chaincode invocation spec did not contain chaincode spec"))?;
+    let named = spec.chaincode_id.map(|id| id.name);
     let input = spec.input.ok_or(Refusal::Missing("chaincode input did not contain any input"))?;
     // Decorations are the peer's to add.
-    Ok(ChaincodeInput { decorations: Default::default(), ..input })
+    Ok((ChaincodeInput { decorations: Default::default(), ..input }, named))
 }
 
 /// What endorsers sign for the proposal: everything but the transient data.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+use selvedge_ledger::History;
 use selvedge_ledger::simulator::{RangeId, SimulationError, Simulator};
 use selvedge_proto::queryresult::Kv;
 
@@ -68,26 +69,37 @@ impl SharedState {
     }
 
     /// The results of a range query, as they go to the chaincode.
-    pub(super) fn results(&self, namespace: &str, range: RangeId) -> Results {
-        Results { state: self.clone(), namespace: namespace.to_owned(), range }
+    pub(super) fn range(&self, namespace: &str, range: RangeId) -> RangeResults {
+        RangeResults { state: self.clone(), namespace: namespace.to_owned(), range }
     }
 }
 
+/// The results of an open query, as they go to the chaincode.
+pub(super) type Results = Box<dyn Iterator<Item = Result<Bytes, String>> + Send>;
+
+/// The changes of a key, as they go to the chaincode.
+pub(super) fn changes(history: History) -> Results {
+    Box::new(history.map(|found| match found {
+        Ok(change) => Ok(change.encode_to_vec().into()),
+        Err(error) => Err(error.to_string()),
+    }))
+}
+
 /// The results of an open range query. Dropping it ends the query; what it handed out stays in the read set.
-pub(super) struct Results {
+pub(super) struct RangeResults {
     state: SharedState,
     namespace: String,
     range: RangeId,
 }
 
-impl Results {
+impl RangeResults {
     /// The key after the last result, empty at the end: where the next page begins.
     pub(super) fn bookmark(self) -> Result<String, String> {
         self.state.with(|simulator| simulator.bookmark(self.range))
     }
 }
 
-impl Iterator for Results {
+impl Iterator for RangeResults {
     type Item = Result<Bytes, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -100,7 +112,7 @@ impl Iterator for Results {
     }
 }
 
-impl Drop for Results {
+impl Drop for RangeResults {
     fn drop(&mut self) {
         let closed = self.state.with(|simulator| {
             simulator.close(self.range);

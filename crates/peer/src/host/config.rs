@@ -73,6 +73,16 @@ pub struct HostLimits {
     pub build_bytes: u64,
 }
 
+/// What Fabric's sample core.yaml offers chaincode (`chaincode.runtimeParams`).
+pub fn sample_runtime_params() -> ChaincodeAdditionalParams {
+    ChaincodeAdditionalParams {
+        use_write_batch: true,
+        max_size_write_batch: 1000,
+        use_get_multiple_keys: true,
+        max_size_get_multiple_keys: 1000,
+    }
+}
+
 impl HostConfig {
     /// The defaults over a root folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
@@ -85,12 +95,7 @@ impl HostConfig {
             execute_timeout: DEFAULT_EXECUTE_TIMEOUT,
             startup_timeout: Duration::from_secs(300),
             install_timeout: Duration::from_secs(300),
-            offer: Some(ChaincodeAdditionalParams {
-                use_write_batch: true,
-                max_size_write_batch: 1000,
-                use_get_multiple_keys: true,
-                max_size_get_multiple_keys: 1000,
-            }),
+            offer: Some(sample_runtime_params()),
             limits: HostLimits::default(),
         }
     }

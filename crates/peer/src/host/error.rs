@@ -12,6 +12,8 @@ use selvedge_session::host::{RegistrationError, StartError};
 use selvedge_session::{Ended, TxKey};
 use selvedge_tls::{ConfigError, DialError};
 
+use crate::endorser::INVALID_WIRE;
+
 /// A file or folder of the host cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} '{}': {source}", .path.display())]
@@ -356,7 +358,7 @@ pub enum ExecuteError {
         message: Box<ChaincodeMessage>,
     },
     /// The chaincode answered COMPLETED with something that is no response.
-    #[error("failed to unmarshal response for transaction {}: {source}", .transaction.tx_id)]
+    #[error("failed to unmarshal response for transaction {}: {INVALID_WIRE}", .transaction.tx_id)]
     Undecodable {
         /// The transaction.
         transaction: TxKey,

@@ -42,10 +42,13 @@ use crate::invocation::{Invocation, TransactionContext};
 
 pub use config::{
     CCAAS_BUILDER, DEFAULT_EXECUTE_TIMEOUT, ExternalBuilder, HostConfig, HostLimits, MINIMUM_STARTUP_TIMEOUT,
+    sample_runtime_params,
 };
 pub use error::{BuildError, ExecuteError, FileError, HostError, InstallError, LaunchError, StepError};
 pub use store::InstalledPackage;
 pub use stream::Finished;
+#[cfg(test)]
+pub(crate) use stream::outcome;
 
 /// The chaincode host of one peer. Cheap to clone.
 #[derive(Clone)]

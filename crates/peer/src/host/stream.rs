@@ -367,7 +367,8 @@ impl Drop for Running<'_> {
     }
 }
 
-fn outcome(finished: selvedge_session::host::Finished) -> Result<Finished, ExecuteError> {
+/// How a transaction ended for the endorser.
+pub(crate) fn outcome(finished: selvedge_session::host::Finished) -> Result<Finished, ExecuteError> {
     let message = finished.message;
     match finished.outcome {
         Outcome::Completed(response) => {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::error::LifecycleError;
+use crate::endorser::INVALID_WIRE;
 use crate::wire::each_field;
 
 /// The longest argument of a function other than `InstallChaincode`, in bytes. Definitions have a few thousand.
@@ -23,7 +24,7 @@ pub(super) fn decode<M: Message + Default>(
     if bytes.len() > MAX_ARGUMENT_BYTES {
         return Err(malformed(format!("{} bytes, more than {MAX_ARGUMENT_BYTES}", bytes.len())));
     }
-    M::decode(bytes.clone()).map_err(|error| malformed(error.to_string()))
+    M::decode(bytes.clone()).map_err(|_| malformed(INVALID_WIRE.to_owned()))
 }
 
 /// Decodes the argument of a function that takes a definition. Empty collections need two bytes here and a hundred

@@ -37,13 +37,20 @@ use selvedge_proto::gateway::{
     CommitStatusRequest, CommitStatusResponse, EndorseRequest, EvaluateRequest, SignedCommitStatusRequest,
     SubmitRequest,
 };
+use selvedge_proto::lifecycle::{
+    ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CommitChaincodeDefinitionArgs,
+    InstallChaincodeArgs, InstallChaincodeResult, chaincode_source,
+};
 use selvedge_proto::msp::MspConfig;
 use selvedge_proto::orderer::BroadcastResponse;
 use selvedge_proto::protos::{
     ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
-    ChaincodeSpec, Proposal, Response, SignedProposal,
+    ChaincodeSpec, Proposal, Response, SignedProposal, TxValidationCode,
 };
+use selvedge_session::query::Limits;
 use tokio::sync::watch;
+
+pub(crate) const LIFECYCLE: &str = "_lifecycle";
 
 pub(crate) const CHANNEL: &str = "testchannel";
 
@@ -145,6 +152,11 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) async fn start() -> Self {
+        Self::with(true, Limits::default()).await
+    }
+
+    /// A network whose peer keeps histories or does not, and bounds queries like this.
+    pub(crate) async fn with(history: bool, queries: Limits) -> Self {
         let org = Org::new("Org1MSP", "peer");
         let ordering = Org::new("OrdererMSP", "orderer");
         let genesis = genesis(&org, &ordering).block();
@@ -155,12 +167,14 @@ impl Network {
         config.temp_dir = folder.path().to_owned();
         let host = Host::open(config).unwrap();
         let msp = Arc::new(Msp::from_config(&org.msp).unwrap());
-        let ledgers = LedgerConfig::new("/ledgers");
+        let mut ledgers = LedgerConfig::new("/ledgers");
+        ledgers.history = history;
         let storage = Arc::new(MemoryStorage::new());
         let config = PeerConfig::new(Arc::clone(&org.peer), Arc::clone(&msp), storage, ledgers);
         let peer = Peer::new(config, host.clone());
         let channel = peer.join(genesis, Arc::new(orderer.clone())).await.unwrap();
-        let config = EndorserConfig::new("127.0.0.1:7051");
+        let mut config = EndorserConfig::new("127.0.0.1:7051");
+        config.queries = queries;
         let endorser = LocalEndorser::new(Arc::clone(&org.peer), msp, host, peer.channels().clone(), config);
         let gateway = Gateway::new("Org1MSP", GatewayConfig::default());
         let endorsers: Vec<Arc<dyn Endorser>> = vec![Arc::new(endorser.clone())];
@@ -172,6 +186,12 @@ impl Network {
         let proposal = Draft::new(chaincode, args).sign(&self.org.client);
         let request = EvaluateRequest { proposed_transaction: Some(proposal), ..EvaluateRequest::default() };
         within(self.gateway.evaluate(request)).await.map(|response| response.result.unwrap())
+    }
+
+    /// What the endorser itself answers to a call of the chaincode `basic`.
+    pub(crate) async fn endorser_says(&self, args: &[&[u8]]) -> Response {
+        let proposal = Draft::new("basic", args).sign(&self.org.client);
+        within(self.endorser.process_proposal(proposal)).await.unwrap().response.unwrap()
     }
 
     /// Endorses, signs, submits and waits for the verdict.
@@ -262,6 +282,46 @@ impl Draft {
 pub(crate) fn sign_proposal(by: &SigningIdentity, proposal_bytes: Bytes) -> SignedProposal {
     let signature = by.sign(&proposal_bytes).unwrap();
     SignedProposal { proposal_bytes, signature }
+}
+
+/// Installs a package; returns its id.
+pub(crate) async fn install(network: &Network, package: Bytes) -> String {
+    let args = InstallChaincodeArgs { chaincode_install_package: package };
+    let mut draft = Draft::new(LIFECYCLE, &[b"InstallChaincode", &encode(&args)]);
+    draft.channel = "";
+    let answer = network.endorser.process_proposal(draft.sign(&network.org.admin)).await.unwrap();
+    let response = answer.response.unwrap();
+    assert_eq!((response.status, response.message.as_str()), (200, ""));
+    assert!(answer.payload.is_empty() && answer.endorsement.is_none(), "there is nothing to endorse");
+    InstallChaincodeResult::decode(response.payload).unwrap().package_id
+}
+
+/// Approves and commits a definition.
+pub(crate) async fn define(network: &Network, name: &str, package_id: &str, init_required: bool) {
+    let local = chaincode_source::Local { package_id: package_id.to_owned() };
+    let approve = ApproveChaincodeDefinitionForMyOrgArgs {
+        sequence: 1,
+        name: name.to_owned(),
+        version: "1.0".to_owned(),
+        init_required,
+        source: Some(ChaincodeSource { r#type: Some(chaincode_source::Type::LocalPackage(local)) }),
+        ..Default::default()
+    };
+    let commit = CommitChaincodeDefinitionArgs {
+        sequence: 1,
+        name: name.to_owned(),
+        version: "1.0".to_owned(),
+        init_required,
+        ..Default::default()
+    };
+    for (function, args) in [
+        ("ApproveChaincodeDefinitionForMyOrg", encode(&approve)),
+        ("CommitChaincodeDefinition", encode(&commit)),
+    ] {
+        let draft = Draft::new(LIFECYCLE, &[function.as_bytes(), &args]);
+        let status = network.submit(&network.org.admin, draft).await.unwrap();
+        assert_eq!(status.result(), TxValidationCode::Valid, "{function}");
+    }
 }
 
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {

@@ -10,8 +10,8 @@ use crate::request::{self, Request, RequestError};
 pub struct InvokeChaincode {
     /// `name[:version][/channel]`; the peer ignores the version, and without a channel takes the caller's.
     pub name: String,
-    /// The arguments.
-    pub input: ChaincodeInput,
+    /// The arguments. A call without any is refused by the peer, but not before it has looked for the chaincode.
+    pub input: Option<ChaincodeInput>,
 }
 
 impl Request for InvokeChaincode {
@@ -22,7 +22,7 @@ impl Request for InvokeChaincode {
     fn encode(&self) -> Bytes {
         request::encode(&ChaincodeSpec {
             chaincode_id: Some(ChaincodeId { name: self.name.clone(), ..Default::default() }),
-            input: Some(self.input.clone()),
+            input: self.input.clone(),
             ..Default::default()
         })
     }
@@ -30,10 +30,7 @@ impl Request for InvokeChaincode {
     fn decode(payload: Bytes) -> Result<Self, RequestError> {
         let spec: CalledSpec = request::decode::<Self, _>("ChaincodeSpec", payload)?;
         let missing = |field| RequestError::Missing { message_type: Self::TYPE.into(), field };
-        Ok(Self {
-            name: spec.chaincode_id.ok_or_else(|| missing("chaincode_id"))?.name,
-            input: spec.input.ok_or_else(|| missing("input"))?,
-        })
+        Ok(Self { name: spec.chaincode_id.ok_or_else(|| missing("chaincode_id"))?.name, input: spec.input })
     }
 }
 

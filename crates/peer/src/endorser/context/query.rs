@@ -1,9 +1,16 @@
+use std::sync::Arc;
+
+use selvedge_ledger::StoreError;
 use selvedge_proto::protos::QueryResponse;
-use selvedge_session::query::{self, Limits};
-use selvedge_session::request::{GetQueryResult, GetStateByRange};
+use selvedge_session::query;
+use selvedge_session::request::{GetHistoryForKey, GetQueryResult, GetStateByRange};
 use uuid::Uuid;
 
 use super::Context;
+use crate::endorser::state::{RangeResults, Results, changes};
+
+/// The open queries of a chaincode.
+pub(super) type Iterators = query::Iterators<Results>;
 
 impl Context<'_> {
     pub(super) fn range(&mut self, request: GetStateByRange) -> Result<QueryResponse, String> {
@@ -16,22 +23,51 @@ impl Context<'_> {
             self.may_read(&collection)?;
             let range =
                 self.with(|state| state.private_range(namespace, &collection, &start_key, &end_key))?;
-            let results = self.transaction.state.results(namespace, range);
+            let results = Box::new(self.transaction.state.range(namespace, range));
             return self.iterators.open(id, results, paging).map_err(|error| error.to_string());
         }
         if let Some(paging) = paging.filter(|paging| query::is_paged(Some(paging))) {
             let start = if paging.bookmark.is_empty() { &start_key } else { &paging.bookmark };
             let range = self.with(|state| state.paged_range(namespace, start, &end_key))?;
-            let results = self.transaction.state.results(namespace, range);
-            return query::page(id, results, Limits::default(), paging, super::Results::bookmark);
+            let results = self.transaction.state.range(namespace, range);
+            return query::page(id, results, self.executor.queries, paging, RangeResults::bookmark);
         }
         let range = self.with(|state| Ok(state.range(namespace, &start_key, &end_key)))?;
-        let results = self.transaction.state.results(namespace, range);
+        let results = Box::new(self.transaction.state.range(namespace, range));
         self.iterators.open(id, results, paging).map_err(|error| error.to_string())
     }
 
-    pub(super) fn next(&mut self, id: &str) -> Result<QueryResponse, String> {
-        self.iterators.next(id).map_err(|error| error.to_string())
+    /// Reads the changes from the disk, as [`next`](Self::next) may.
+    pub(super) async fn history(&mut self, request: GetHistoryForKey) -> Result<QueryResponse, String> {
+        let ledger = Arc::clone(self.transaction.channel.ledger());
+        let height = self.with(|state| Ok(state.snapshot().height()))?;
+        let namespace = self.namespace.to_owned();
+        self.off_thread(move |iterators| {
+            let history = ledger.history(&namespace, &request.key, height).map_err(chain)?;
+            let id = Uuid::new_v4().to_string();
+            iterators.open(id, changes(history), None).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// The next batch of a query, whichever kind it is.
+    pub(super) async fn next(&mut self, id: String) -> Result<QueryResponse, String> {
+        self.off_thread(move |iterators| iterators.next(&id).map_err(|error| error.to_string())).await
+    }
+
+    /// Reads results where waiting for the disk keeps no other transaction waiting.
+    async fn off_thread<T: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&mut Iterators) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let mut iterators = std::mem::replace(&mut self.iterators, Iterators::new(self.executor.queries));
+        let reading = tokio::task::spawn_blocking(move || {
+            let answer = read(&mut iterators);
+            (iterators, answer)
+        });
+        let (iterators, answer) = reading.await.map_err(|error| error.to_string())?;
+        self.iterators = iterators;
+        answer
     }
 
     /// As on a Fabric peer whose state database is LevelDB.
@@ -41,4 +77,15 @@ impl Context<'_> {
         }
         Err("ExecuteQuery not supported for leveldb".to_owned())
     }
+}
+
+/// An error of the ledger with its causes, for a chaincode.
+fn chain(error: StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
