@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::{env, fs, io};
 
 /// All files of a corpus, by their path inside it with `/` between the parts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Corpus {
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -53,6 +53,17 @@ impl Corpus {
         let mut files = BTreeMap::new();
         read_folder(root, "", &mut files)?;
         Ok(Self { files })
+    }
+
+    /// A copy with other bytes in one file, for tests that must notice the change.
+    ///
+    /// # Panics
+    /// When the corpus has no such file.
+    pub fn with(&self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.file(path);
+        let mut copy = self.clone();
+        copy.files.insert(path.to_owned(), bytes.into());
+        copy
     }
 
     /// The bytes of one file.

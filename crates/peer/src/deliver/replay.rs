@@ -9,12 +9,13 @@ use prost::Message;
 use selvedge_golden::Corpus;
 use selvedge_proto::common::{ChannelHeader, Envelope, Payload};
 use selvedge_proto::protos::DeliverResponse;
+use selvedge_proto::protos::deliver_response::Type as Answer;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::reader::{Form, Reader};
 use crate::endorser::Channels;
-use crate::endorser::replay::Peer;
+use crate::endorser::replay::{Peer, organisations, target};
 
 fn list<M: Message + Default>(row: &Value, name: &str) -> Vec<M> {
     let values = row[name].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -37,13 +38,27 @@ fn form(row: &Value) -> Option<Form> {
     }
 }
 
+/// The numbers of the blocks in the answers to a seek.
+fn delivered(row: &Value) -> Vec<u64> {
+    let number = |answer: DeliverResponse| match answer.r#type? {
+        Answer::Block(block) => Some(block.header?.number),
+        Answer::FilteredBlock(block) => Some(block.number),
+        Answer::BlockAndPrivateData(answer) => Some(answer.block?.header?.number),
+        Answer::Status(_) => None,
+    };
+    list(row, "responses").into_iter().filter_map(number).collect()
+}
+
 #[tokio::test]
 async fn golden_seeks_are_answered_as_recorded() {
     let corpus = Corpus::get();
     let rows = corpus.json_lines("exchanges/deliver.jsonl");
-    let peer = Peer::new(corpus.json("streams/index.json")["channel"].as_str().unwrap(), "org1");
-    // The recorded peer had committed that many blocks.
-    peer.commit_up_to(24);
+    let index = corpus.json("streams/index.json");
+    let of_peers = rows.iter().find(|row| form(row).is_some()).expect("a seek of a peer");
+    let peer = Peer::new(corpus, index["channel"].as_str().unwrap(), target(of_peers));
+    // The recorded peer had committed all that it delivered, the newest block among it.
+    let newest = rows.iter().filter(|row| form(row).is_some()).flat_map(delivered).max();
+    peer.commit_up_to(newest.expect("a block") + 1);
     let channels = Channels::default();
     channels.insert(peer.channel.clone());
     let now = made_at(&list::<Envelope>(&rows[0], "requests")[0]);
@@ -52,7 +67,7 @@ async fn golden_seeks_are_answered_as_recorded() {
         let Some(form) = form(row) else { continue };
         let label = row["label"].as_str().unwrap();
         let (answers, mut told) = mpsc::channel(100);
-        let (channels, own_msp_id) = (channels.clone(), "Org1MSP".to_owned());
+        let (channels, own_msp_id) = (channels.clone(), peer.local_msp().id().to_owned());
         let reader = Reader { channels, own_msp_id, form, certificate_hash: None, answers };
         let expected: Vec<DeliverResponse> = list(row, "responses");
         let mut goes_on = true;
@@ -75,20 +90,22 @@ async fn golden_seeks_are_answered_as_recorded() {
         assert_eq!(goes_on, !was_ended, "{label}");
         checked += 1;
     }
-    assert!(checked > 20, "the corpus has seeks of peers");
+    assert_eq!(checked, rows.iter().filter(|row| form(row).is_some()).count());
 }
 
 /// What a member of an organisation got from its own peer when the block was new.
 #[tokio::test]
 async fn golden_private_data_is_delivered_to_members() {
     use selvedge_identity::SignedData;
-    use selvedge_proto::protos::deliver_response::Type as Answer;
 
+    let corpus = Corpus::get();
+    let of =
+        |channel| organisations(corpus, channel).into_iter().map(move |organisation| (channel, organisation));
     let mut delivered = 0;
-    for organisation in ["org1", "org2"] {
-        let peer = Peer::new("chprivate", organisation);
-        let own_msp_id = format!("O{}MSP", &organisation[1..]);
-        for (number, recorded) in Corpus::get().private_blocks("chprivate", &format!("pvt-{organisation}")) {
+    for (channel, organisation) in corpus.channels().into_iter().flat_map(of) {
+        let peer = Peer::new(corpus, channel, &organisation);
+        let own_msp_id = peer.local_msp().id().to_owned();
+        for (number, recorded) in corpus.private_blocks(channel, &format!("pvt-{organisation}")) {
             peer.commit_up_to(number + 1);
             let recorded = selvedge_proto::protos::BlockAndPrivateData::decode(recorded).unwrap();
             // Nobody's signature: what is left is what anybody on the channel may read.

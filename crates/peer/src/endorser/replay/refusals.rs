@@ -10,7 +10,7 @@ use selvedge_proto::common::{ChannelHeader, Header};
 use selvedge_proto::protos::{Proposal, ProposalResponse, SignedProposal};
 use serde_json::Value;
 
-use super::Peer;
+use super::{Peer, plain, target};
 use crate::endorser::{Endorser, Refusal};
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -36,40 +36,45 @@ fn peers_own(exchange: &Value) -> Option<ProposalResponse> {
     is_own.then_some(response)
 }
 
-#[tokio::test]
-async fn golden_refusals_have_the_peers_words() {
-    let index = Corpus::get().json("streams/index.json");
+/// Puts all proposals to our own peers. Returns how many were refused and how many accepted.
+pub(super) async fn replay(corpus: &Corpus) -> (usize, usize) {
+    let index = corpus.json("streams/index.json");
     let channel = index["channel"].as_str().unwrap();
     let mut peers: BTreeMap<String, Peer> = BTreeMap::new();
     let (mut refused, mut accepted) = (0, 0);
-    for exchange in Corpus::get().json_lines("exchanges/endorser.jsonl") {
+    for exchange in corpus.json_lines("exchanges/endorser.jsonl") {
         let label = exchange["label"].as_str().unwrap();
-        let organisation = exchange["target"].as_str().unwrap().rsplit(' ').next().unwrap();
+        let organisation = target(&exchange);
         let peer = peers.entry(organisation.to_owned()).or_insert_with(|| {
-            let peer = Peer::new(channel, organisation);
+            let peer = Peer::new(corpus, channel, organisation);
             peer.commit_all();
             peer
         });
         let request = hex::decode(exchange["request"].as_str().unwrap()).unwrap();
         let proposal = SignedProposal::decode(request.as_slice()).unwrap();
-        // Go's protobuf library varies its texts by such spaces, so that nobody relies on them.
-        let message = exchange["grpc"]["message"].as_str().unwrap_or_default().replace('\u{a0}', " ");
+        let message = plain(exchange["grpc"]["message"].as_str().unwrap_or_default());
         if let Some(expected) = peers_own(&exchange) {
             let found = peer.endorser().process_proposal(proposal).await.unwrap();
-            assert_eq!(found, expected, "{label}");
+            assert_eq!(found, expected, "{label} differs");
             refused += 1;
             continue;
         }
         let judged = peer.judge(proposal.clone(), judged_at(&proposal, &message), WINDOW);
         if exchange["grpc"]["code"] == 0 {
             // A proposal made before its transaction was committed is a duplicate by now.
-            assert!(matches!(judged, Ok(_) | Err(Refusal::Duplicate { .. })), "{label}: {judged:?}");
+            assert!(matches!(judged, Ok(_) | Err(Refusal::Duplicate { .. })), "{label} differs: {judged:?}");
             accepted += 1;
         } else {
             let found = judged.expect_err(label).to_string();
-            assert_eq!(found, message, "{label}");
+            assert_eq!(found, message, "{label} differs");
             refused += 1;
         }
     }
+    (refused, accepted)
+}
+
+#[tokio::test]
+async fn golden_refusals_have_the_peers_words() {
+    let (refused, accepted) = replay(Corpus::get()).await;
     assert!(refused > 0 && accepted > 0, "the corpus has refused and accepted proposals");
 }
