@@ -51,6 +51,15 @@ pub enum LedgerError {
         /// What it said.
         reason: String,
     },
+    /// What is on the ledger is not of the type that is read, or what is written is no JSON.
+    #[error("the value of key {key:?} is not what it should be: {source}")]
+    Json {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The call hints at a mistake, and the server is strict.
     #[error(transparent)]
     Check(#[from] CheckError),

@@ -84,6 +84,7 @@ mod outbox;
 mod proposal;
 mod response;
 mod server;
+mod state;
 mod stream;
 mod transaction;
 mod workers;
@@ -95,7 +96,7 @@ pub use checks::CheckError;
 pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use composite_key::CompositeKey;
 pub use context::{Collection, CollectionContext, Context, Query};
-pub use contract::{Contract, Contracts};
+pub use contract::{Contract, Contracts, ErrorCode};
 pub use error::{ArgumentError, LedgerError};
 pub use iterator::{
     HistoryIterator, KeyModification, ResultIterator, ResultRow, StateEntry, StateIterator, StatePage,
@@ -105,7 +106,8 @@ pub use response::Response;
 #[cfg(feature = "metadata")]
 pub use schemars;
 pub use selvedge_identity::creator;
-pub use selvedge_macros::{contract, transaction};
+pub use selvedge_macros::{ErrorCode, State, contract, transaction};
 pub use selvedge_session::chaincode::Limits as SessionLimits;
 pub use selvedge_tls as tls;
 pub use server::{BoundServer, Server, ServerError};
+pub use state::State;

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, ImplItem, ItemImpl, LitStr, Result, Token, Type};
+use syn::{Error, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Token, Type};
 
+use crate::hook::{self, Hook};
 use crate::rename::Rename;
 use crate::transaction::{Transaction, take_attribute};
 
@@ -23,6 +24,7 @@ pub(crate) struct Contract {
     pub(crate) name: String,
     pub(crate) default: bool,
     pub(crate) transactions: Vec<Transaction>,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 impl Parse for Options {
@@ -76,12 +78,12 @@ impl Contract {
             Some(name) => name.value(),
             None => type_name(&item.self_ty)?,
         };
-        let transactions = transactions(&mut item, options.rename)?;
+        let (transactions, hooks) = members(&mut item, options.rename)?;
         if transactions.is_empty() {
             let message = "a contract has at least one function with #[transaction]";
             return Err(Error::new_spanned(&item.self_ty, message));
         }
-        Ok(Self { item, name, default: options.default, transactions })
+        Ok(Self { item, name, default: options.default, transactions, hooks })
     }
 }
 
@@ -105,8 +107,9 @@ fn type_name(of: &Type) -> Result<String> {
 }
 
 /// All that is wrong with them is reported at once.
-fn transactions(item: &mut ItemImpl, rename: Option<Rename>) -> Result<Vec<Transaction>> {
+fn members(item: &mut ItemImpl, rename: Option<Rename>) -> Result<(Vec<Transaction>, Vec<Hook>)> {
     let mut found = Vec::new();
+    let mut hooks: Vec<Hook> = Vec::new();
     let mut names = BTreeMap::new();
     let mut errors: Option<Error> = None;
     let mut wrong = |error: Error| match &mut errors {
@@ -115,6 +118,10 @@ fn transactions(item: &mut ItemImpl, rename: Option<Rename>) -> Result<Vec<Trans
     };
     for member in &mut item.items {
         let ImplItem::Fn(function) = member else { continue };
+        match hook(function, &hooks) {
+            Ok(hook) => hooks.extend(hook),
+            Err(error) => wrong(error),
+        }
         let attribute = match take_attribute(&mut function.attrs) {
             Ok(Some(attribute)) => attribute,
             Ok(None) => continue,
@@ -137,5 +144,17 @@ fn transactions(item: &mut ItemImpl, rename: Option<Rename>) -> Result<Vec<Trans
             Err(error) => wrong(error),
         }
     }
-    errors.map_or(Ok(found), Err)
+    errors.map_or(Ok((found, hooks)), Err)
+}
+
+fn hook(function: &mut ImplItemFn, others: &[Hook]) -> Result<Option<Hook>> {
+    let Some(kind) = hook::take_attribute(&mut function.attrs)? else { return Ok(None) };
+    let hook = Hook::parse(kind, function)?;
+    match others.iter().find(|other| other.kind == kind) {
+        Some(other) => {
+            let message = format!("`{}` does this already; a contract has one", other.ident);
+            Err(Error::new(hook.ident.span(), message))
+        }
+        None => Ok(Some(hook)),
+    }
 }

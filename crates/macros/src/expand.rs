@@ -3,15 +3,17 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use crate::contract::Contract;
-use crate::transaction::Transaction;
+use crate::hook::{Hook, Kind};
+use crate::transaction::{Parameter, Source, Transaction};
 
 /// The block as it was, and the implementation of `Contract` beside it.
 pub(crate) fn expand(contract: &Contract) -> TokenStream {
-    let Contract { item, name, default, transactions } = contract;
+    let Contract { item, name, default, transactions, hooks } = contract;
     let of = &item.self_ty;
     let conditions = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let descriptions = transactions.iter().map(description);
     let calls = transactions.iter().map(call);
+    let hooks = hooks.iter().map(hook);
     quote! {
         #item
 
@@ -47,19 +49,54 @@ pub(crate) fn expand(contract: &Contract) -> TokenStream {
                     _ => ::std::option::Option::None,
                 }
             }
+
+            #(#hooks)*
         }
     }
 }
 
+fn hook(Hook { kind, ident }: &Hook) -> TokenStream {
+    let (name, further, argument) = match kind {
+        Kind::Before => (quote!(before), quote!(), quote!()),
+        Kind::After => (quote!(after), quote!(, response: &'a ::selvedge::Response), quote!(, response)),
+        Kind::Unknown => (quote!(unknown), quote!(, function: &'a str), quote!(, function)),
+    };
+    let respond = respond(&quote!(self.#ident(ctx #argument).await));
+    quote! {
+        fn #name<'a>(
+            &'a self,
+            ctx: &'a ::selvedge::Context #further
+        ) -> ::std::option::Option<::selvedge::contract::Call<'a>> {
+            ::std::option::Option::Some(::std::boxed::Box::pin(async move {
+                ::std::result::Result::Ok(#respond)
+            }))
+        }
+    }
+}
+
+/// Whether an error has a code is found where the type is known, as with [`schema`].
+fn respond(result: &TokenStream) -> TokenStream {
+    quote! {{
+        #[allow(unused_imports)]
+        use ::selvedge::contract::{CodedFailure as _, PlainFailure as _};
+        match #result {
+            ::std::result::Result::Ok(value) => ::selvedge::contract::succeed(value),
+            ::std::result::Result::Err(error) => (&::selvedge::contract::Failure(error)).response(),
+        }
+    }}
+}
+
 fn description(transaction: &Transaction) -> TokenStream {
-    let Transaction { name, writes, parameters, returns, conditions, .. } = transaction;
-    let names = parameters.iter().map(|parameter| &parameter.name);
-    let schemas = parameters.iter().map(|parameter| schema(&parameter.of));
+    let Transaction { name, writes, parameters, returns, description, conditions, .. } = transaction;
+    let arguments = || parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument));
+    let names = arguments().map(|parameter| &parameter.name);
+    let schemas = arguments().map(|parameter| schema(&parameter.of));
     let returns = schema(returns);
     quote! {
         #(#conditions)*
         transactions.push(::selvedge::contract::TransactionDescription {
             name: #name,
+            description: #description,
             writes: #writes,
             parameters: ::std::vec![#((#names, #schemas)),*],
             returns: #returns,
@@ -74,17 +111,30 @@ fn schema(of: &syn::Type) -> TokenStream {
 
 fn call(transaction: &Transaction) -> TokenStream {
     let Transaction { ident, name, parameters, conditions, .. } = transaction;
-    let count = parameters.len();
-    let arguments = parameters.iter().enumerate().map(|(index, parameter)| {
-        let (name, of) = (&parameter.name, &parameter.of);
-        quote_spanned!(of.span()=> arguments.take::<#of>(#index, #name)?)
-    });
+    let mut count: usize = 0;
+    let arguments: Vec<_> = parameters
+        .iter()
+        .map(|Parameter { name, of, source }| match source {
+            Source::Argument => {
+                let index = count;
+                count += 1;
+                quote_spanned!(of.span()=> arguments.take::<#of>(#index, #name)?)
+            }
+            Source::Transient(entry) => {
+                quote_spanned!(of.span()=> ::selvedge::contract::transient::<#of>(ctx, #entry)?)
+            }
+            Source::Collection(collection) => {
+                quote_spanned!(of.span()=> ::selvedge::contract::collection::<#of>(ctx, #collection)?)
+            }
+        })
+        .collect();
+    let respond = respond(&quote!(self.#ident(ctx #(, #arguments)*).await));
     quote! {
         #(#conditions)*
         #name => ::std::option::Option::Some(::std::boxed::Box::pin(async move {
+            #[allow(unused_variables)]
             let arguments = ::selvedge::contract::Arguments::new(parameters, #count)?;
-            let result = self.#ident(ctx #(, #arguments)*).await;
-            ::std::result::Result::Ok(::selvedge::contract::respond(result))
+            ::std::result::Result::Ok(#respond)
         })),
     }
 }

@@ -4,7 +4,8 @@ mod collection;
 mod invocation;
 mod state;
 
-use std::collections::BTreeMap;
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,7 @@ struct Transaction {
     calls: Calls,
     checks: Mutex<Checks>,
     event: Mutex<Option<ChaincodeEvent>>,
+    data: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl fmt::Debug for Transaction {
@@ -130,6 +132,19 @@ impl Query {
         self.transaction.proposal.binding
     }
 
+    /// Keeps something for the rest of the transaction, for example from a function that runs before all others. There is
+    /// one of each type; a second one replaces the first.
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
+        let mut all = self.transaction.data.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(TypeId::of::<T>(), Arc::new(data));
+    }
+
+    /// What was kept of this type.
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let all = self.transaction.data.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+    }
+
     pub(crate) fn key(&self) -> &TxKey {
         self.transaction.calls.transaction()
     }
@@ -146,7 +161,8 @@ impl Query {
 impl Context {
     pub(crate) fn new(input: ChaincodeInput, proposal: ProposalView, calls: Calls, checks: Checks) -> Self {
         let checks = Mutex::new(checks);
-        let transaction = Transaction { input, proposal, calls, checks, event: Mutex::new(None) };
+        let (event, data) = (Mutex::default(), Mutex::default());
+        let transaction = Transaction { input, proposal, calls, checks, event, data };
         Self { query: Query { transaction: Arc::new(transaction) } }
     }
 

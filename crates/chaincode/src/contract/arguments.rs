@@ -5,6 +5,8 @@ use std::any::{Any, type_name};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use crate::{ArgumentError, Collection, CollectionContext, Context, Query};
+
 /// How much of a client's text an error repeats.
 const QUOTED_CHARS: usize = 256;
 
@@ -19,6 +21,12 @@ pub enum ParameterError {
         expected: usize,
         /// How many came.
         received: usize,
+    },
+    /// The client's transient map lacks what the function takes from it.
+    #[error("{name} not found in the transient map")]
+    Transient {
+        /// The entry's name.
+        name: &'static str,
     },
     /// One of them is not of the type that the function takes.
     #[error("error managing parameter {parameter}. conversion error. {reason}")]
@@ -61,6 +69,50 @@ impl<'a> Arguments<'a> {
             self.parameters.get(index).ok_or(ParameterError::Count { expected: index + 1, received })?;
         convert(bytes).map_err(|reason| ParameterError::Conversion { parameter, reason })
     }
+}
+
+/// Reads an entry of the proposal's transient map as a value of the function's type.
+///
+/// # Errors
+/// [`ParameterError`] if it is missing or no such value.
+pub fn transient<T: DeserializeOwned + 'static>(
+    ctx: &Query,
+    name: &'static str,
+) -> Result<T, ParameterError> {
+    let bytes = ctx.transient().get(name).ok_or(ParameterError::Transient { name })?;
+    // The value may be secret, so that an error must not repeat it.
+    let reason = |_| format!("the value in the transient map is no {}", type_name::<T>());
+    convert(bytes).map_err(|error| ParameterError::Conversion { parameter: name, reason: reason(error) })
+}
+
+/// What a parameter with `#[private]` can be.
+pub trait PrivateParameter: Sized {
+    /// The collection of this name.
+    ///
+    /// # Errors
+    /// When the name is empty.
+    fn open(ctx: &Context, name: &str) -> Result<Self, ArgumentError>;
+}
+
+impl PrivateParameter for Collection {
+    fn open(ctx: &Context, name: &str) -> Result<Self, ArgumentError> {
+        Query::collection(ctx, name)
+    }
+}
+
+impl PrivateParameter for CollectionContext {
+    fn open(ctx: &Context, name: &str) -> Result<Self, ArgumentError> {
+        ctx.collection(name)
+    }
+}
+
+/// The private data collection of this name, to be read or written.
+///
+/// # Errors
+/// [`ParameterError`] if the name is empty.
+pub fn collection<T: PrivateParameter>(ctx: &Context, name: &'static str) -> Result<T, ParameterError> {
+    T::open(ctx, name)
+        .map_err(|error| ParameterError::Conversion { parameter: name, reason: error.to_string() })
 }
 
 /// The type alone says which form is read, so that no value can be taken for another.

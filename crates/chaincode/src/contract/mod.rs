@@ -27,9 +27,16 @@
 //! of the last kind, whatever is in it: the parameter is `null` or the JSON of its value.
 //!
 //! Parameters that a function does not take are ignored. An error's text (`Display`) is the message of a response with
-//! status 500.
+//! status 500; one that has an [`ErrorCode`] stands behind it, with the code's status.
+//!
+//! # Metadata
+//!
+//! `GetMetadata` describes the contracts by their types. A file `META-INF/metadata.json` of the working folder, or
+//! `contract-metadata/metadata.json`, takes the place of whole sections of it (`info`, `contracts`, `components`), as in
+//! Go.
 
 mod arguments;
+mod errors;
 mod metadata;
 mod results;
 mod routing;
@@ -46,11 +53,15 @@ pub use arguments::ParameterError;
 pub use routing::Contracts;
 
 #[doc(hidden)]
-pub use arguments::Arguments;
+pub use arguments::{Arguments, collection, transient};
+pub use errors::ErrorCode;
+#[doc(hidden)]
+pub use errors::{CodedFailure, Failure, PlainFailure};
 #[doc(hidden)]
 pub use metadata::TransactionDescription;
+pub(crate) use results::canonical_json;
 #[doc(hidden)]
-pub use results::respond;
+pub use results::succeed;
 #[doc(hidden)]
 pub use schema::{AnySchema, DerivedSchema, SchemaOf, Schemas};
 
@@ -71,4 +82,19 @@ pub trait Contract: Send + Sync + 'static {
 
     /// Calls the function of exactly this name; `None` if there is no such function.
     fn call<'a>(&'a self, function: &str, ctx: &'a Context, parameters: &'a [Bytes]) -> Option<Call<'a>>;
+
+    /// Runs before a function is looked for. An error's response ends the transaction.
+    fn before<'a>(&'a self, _ctx: &'a Context) -> Option<Call<'a>> {
+        None
+    }
+
+    /// Runs when a function has succeeded, with its response. An error's response takes its place.
+    fn after<'a>(&'a self, _ctx: &'a Context, _response: &'a Response) -> Option<Call<'a>> {
+        None
+    }
+
+    /// Runs instead of a function that there is not.
+    fn unknown<'a>(&'a self, _ctx: &'a Context, _function: &'a str) -> Option<Call<'a>> {
+        None
+    }
 }

@@ -1,7 +1,6 @@
 //! From what a function returned to what the client receives.
 
 use std::any::Any;
-use std::fmt::Display;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,14 +8,11 @@ use serde_json::Value;
 
 use crate::Response;
 
-/// A response of a function's result: its payload, or status 500 with the error's text.
-pub fn respond<T: Serialize + 'static, E: Display>(result: Result<T, E>) -> Response {
-    match result {
-        Ok(value) => match payload(value) {
-            Ok(payload) => Response::success(payload),
-            Err(error) => Response::error(format!("error handling success response. {error}")),
-        },
-        Err(error) => Response::error(error.to_string()),
+/// The response of a function that has succeeded.
+pub fn succeed<T: Serialize + 'static>(value: T) -> Response {
+    match payload(value) {
+        Ok(payload) => Response::success(payload),
+        Err(error) => Response::error(format!("error handling success response. {error}")),
     }
 }
 
@@ -25,10 +21,18 @@ fn payload<T: Serialize + 'static>(value: T) -> Result<Bytes, serde_json::Error>
     if let Some(payload) = plain(&mut place) {
         return Ok(payload);
     }
-    let mut json = serde_json::to_value(place)?;
-    if json == Value::Null {
-        return Ok(Bytes::new());
+    match serde_json::to_value(place)? {
+        Value::Null => Ok(Bytes::new()),
+        json => sorted(json),
     }
+}
+
+/// JSON in one line with sorted keys, the same at every endorser.
+pub(crate) fn canonical_json(value: &impl Serialize) -> Result<Bytes, serde_json::Error> {
+    sorted(serde_json::to_value(value)?)
+}
+
+fn sorted(mut json: Value) -> Result<Bytes, serde_json::Error> {
     // It does nothing unless some crate of the build has told serde_json to keep insertion order.
     json.sort_all_objects();
     Ok(serde_json::to_vec(&json)?.into())
@@ -148,10 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_texts_of_status_500() {
-        assert_eq!(respond(Err::<(), _>("no such asset")), Response::error("no such asset"));
-        let keys = HashMap::from([(vec![1_u8], 1)]);
-        let response = respond(Ok::<_, String>(keys));
+    fn what_is_no_json_is_an_error() {
+        let response = succeed(HashMap::from([(vec![1_u8], 1)]));
         assert_eq!(response.message, "error handling success response. key must be a string");
     }
 }

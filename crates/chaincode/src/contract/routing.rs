@@ -1,9 +1,10 @@
 use std::fmt;
+use std::path::Path;
 
 use async_trait::async_trait;
 
-use super::Contract;
 use super::metadata::{self, GET_METADATA, SYSTEM_CONTRACT};
+use super::{Call, Contract};
 use crate::{Chaincode, Context, Response};
 
 /// Several contracts in one chaincode.
@@ -113,13 +114,33 @@ async fn invoke(contracts: &[impl AsContract], ctx: &Context) -> Response {
     if function.is_empty() {
         return Response::error("Blank function name passed");
     }
+    if let Some(before) = contract.before(ctx) {
+        let response = finish(before).await;
+        if response.is_error() {
+            return response;
+        }
+    }
     let call = contract
         .call(function, ctx, parameters)
-        .or_else(|| contract.call(&upper_first(function), ctx, parameters));
-    match call {
-        Some(call) => call.await.unwrap_or_else(|error| Response::error(error.to_string())),
+        .or_else(|| contract.call(&upper_first(function), ctx, parameters))
+        .or_else(|| contract.unknown(ctx, function));
+    let response = match call {
+        Some(call) => finish(call).await,
         None => Response::error(not_found(function, contract.name())),
+    };
+    if !response.is_error()
+        && let Some(after) = contract.after(ctx, &response)
+    {
+        let judged = finish(after).await;
+        if judged.is_error() {
+            return judged;
+        }
     }
+    response
+}
+
+async fn finish(call: Call<'_>) -> Response {
+    call.await.unwrap_or_else(|error| Response::error(error.to_string()))
 }
 
 fn find<'a>(contracts: &'a [impl AsContract], name: &str) -> Option<&'a dyn Contract> {
@@ -135,7 +156,8 @@ pub(super) fn default(contracts: &[impl AsContract]) -> Option<&dyn Contract> {
 fn system(contracts: &[impl AsContract], function: &str) -> Response {
     match &*upper_first(function) {
         "" => Response::error("Blank function name passed"),
-        GET_METADATA => Response::success(metadata::document(contracts)),
+        GET_METADATA => metadata::document(contracts, Path::new("."))
+            .map_or_else(|error| Response::error(error.to_string()), Response::success),
         _ => Response::error(not_found(function, SYSTEM_CONTRACT)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod batching;
 mod calls;
+mod contract_layer;
 mod contracts;
 mod dialogue;
 mod golden;

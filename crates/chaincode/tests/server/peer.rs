@@ -58,12 +58,18 @@ impl Puppet {
     }
 
     pub(crate) async fn start<A: AsRef<[u8]>>(&mut self, tx_id: &str, args: &[A]) {
-        let message = self
-            .session
-            .as_mut()
-            .expect("a session")
-            .start(TxKey::new(CHANNEL, tx_id), Invocation::Transaction, &input(args), None)
-            .expect("a new transaction");
+        self.begin(TxKey::new(CHANNEL, tx_id), Invocation::Transaction, &input(args), None).await;
+    }
+
+    pub(crate) async fn begin(
+        &mut self,
+        transaction: TxKey,
+        invocation: Invocation,
+        input: &ChaincodeInput,
+        proposal: Option<SignedProposal>,
+    ) {
+        let session = self.session.as_mut().expect("a session");
+        let message = session.start(transaction, invocation, input, proposal).expect("a new transaction");
         self.stream.send(message).await;
     }
 
