@@ -32,6 +32,18 @@ impl Corpus {
         })
     }
 
+    /// The repository's own copy, for tests that need one certain recording.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn own() -> &'static Self {
+        static CORPUS: OnceLock<Corpus> = OnceLock::new();
+        CORPUS.get_or_init(|| {
+            Self::from_archive(&own_copy())
+                .unwrap_or_else(|error| panic!("the repository's golden corpus cannot be read: {error}"))
+        })
+    }
+
     /// Reads the archive of the repository.
     pub fn from_archive(path: &Path) -> io::Result<Self> {
         let mut files = BTreeMap::new();
@@ -159,7 +171,7 @@ mod tests {
     use super::Corpus;
 
     #[test]
-    fn the_corpus_holds_chains_and_streams() {
+    fn golden_corpus_holds_chains_and_streams() {
         let corpus = Corpus::get();
         let channels = corpus.channels();
         assert!(!channels.is_empty(), "no channel recorded");

@@ -19,17 +19,20 @@ use serde_json::Value;
 
 /// One channel as the peer of one organisation saw it.
 struct Chain {
-    channel: &'static str,
+    channel: String,
     organisation: String,
     blocks: Vec<Block>,
     private: BTreeMap<u64, PrivateWrites>,
 }
 
-/// Per space the key, the SHA-256 of the value, the metadata and the version of each entry, as text.
+/// The recording has values of up to this many bytes themselves.
+const SHORT: usize = 32;
+
+/// Per space the key, the SHA-256 of the value, the metadata, the version and the value if it is short of each entry, as
+/// text.
 type State = BTreeMap<String, BTreeSet<String>>;
 
-fn chains() -> Vec<Chain> {
-    let corpus = Corpus::get();
+fn chains(corpus: &Corpus) -> Vec<Chain> {
     let mut chains = Vec::new();
     for channel in corpus.channels() {
         let blocks: Vec<Block> =
@@ -37,18 +40,19 @@ fn chains() -> Vec<Chain> {
         let prefix = format!("chains/{channel}/state-private-");
         for path in corpus.paths(&prefix) {
             let organisation = path[prefix.len()..].trim_end_matches(".json").to_owned();
-            let mut private = private_writes(channel, &format!("pvt-{organisation}"));
-            add_late_writes(&mut private, private_writes(channel, &format!("pvt-{organisation}-final")));
+            let mut private = private_writes(corpus, channel, &format!("pvt-{organisation}"));
+            let late = private_writes(corpus, channel, &format!("pvt-{organisation}-final"));
+            add_late_writes(&mut private, late);
             let blocks = blocks.clone();
-            chains.push(Chain { channel, organisation, blocks, private });
+            chains.push(Chain { channel: channel.to_owned(), organisation, blocks, private });
         }
     }
     assert!(!chains.is_empty());
     chains
 }
 
-fn private_writes(channel: &str, folder: &str) -> BTreeMap<u64, PrivateWrites> {
-    let recorded = Corpus::get().private_blocks(channel, folder);
+fn private_writes(corpus: &Corpus, channel: &str, folder: &str) -> BTreeMap<u64, PrivateWrites> {
+    let recorded = corpus.private_blocks(channel, folder);
     let decode = |bytes: &[u8]| BlockAndPrivateData::decode(bytes).unwrap().private_data_map;
     recorded.into_iter().map(|(number, bytes)| (number, decode(bytes))).collect()
 }
@@ -99,8 +103,7 @@ fn open(folder: &Path, genesis: Option<Block>) -> Ledger {
     Ledger::open(Arc::new(DiskStorage), config, genesis).unwrap()
 }
 
-fn recorded_state(chain: &Chain) -> State {
-    let corpus = Corpus::get();
+fn recorded_state(corpus: &Corpus, chain: &Chain) -> State {
     let folder = format!("chains/{}", chain.channel);
     let public = corpus.json(&format!("{folder}/state-public.json"));
     let private = corpus.json(&format!("{folder}/state-private-{}.json", chain.organisation));
@@ -119,7 +122,8 @@ fn recorded_state(chain: &Chain) -> State {
 
 fn recorded_entry(entry: &Value) -> String {
     let text = |field: &str| entry[field].as_str().unwrap_or_default();
-    format!("{} {} {} {}", text("key"), text("sha256"), text("metadata"), text("version"))
+    let value = entry["value"].as_str().map_or_else(String::new, |value| format!(" {value}"));
+    format!("{} {} {} {}{value}", text("key"), text("sha256"), text("metadata"), text("version"))
 }
 
 fn stored_state(snapshot: &StateSnapshot, spaces: &BTreeSet<Space>) -> State {
@@ -138,7 +142,9 @@ fn stored_state(snapshot: &StateSnapshot, spaces: &BTreeSet<Space>) -> State {
             let (key, stored) = row.unwrap();
             let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &stored.value);
             let (key, sum, metadata) = (hex::encode(key), hex::encode(sum), hex::encode(&stored.metadata));
-            format!("{key} {sum} {metadata} {}", stored.version)
+            let is_short = stored.value.len() <= SHORT;
+            let value = if is_short { format!(" {}", hex::encode(&stored.value)) } else { String::new() };
+            format!("{key} {sum} {metadata} {}{value}", stored.version)
         });
         state.insert(name, entries.collect());
     }
@@ -163,9 +169,9 @@ fn assert_same(chain: &Chain, stored: &State, recorded: &State) {
     }
 }
 
-fn assert_answers(ledger: &Ledger, chain: &Chain) {
+fn assert_answers(corpus: &Corpus, ledger: &Ledger, chain: &Chain) {
     assert_eq!(ledger.height(), chain.blocks.len() as u64);
-    let expected = Corpus::get().json(&format!("chains/{}/expected.json", chain.channel));
+    let expected = corpus.json(&format!("chains/{}/expected.json", chain.channel));
     for (recorded, expected) in chain.blocks.iter().zip(expected["blocks"].as_array().unwrap()) {
         let number = expected["number"].as_u64().unwrap();
         assert!(ledger.block(number).unwrap().as_ref() == Some(recorded), "block {number}");
@@ -183,36 +189,79 @@ fn assert_answers(ledger: &Ledger, chain: &Chain) {
     }
 }
 
+/// Commits a chain, compares all that comes of it with the recording, and builds it anew from its log.
+fn replay(corpus: &Corpus, chain: &Chain) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path(), Some(before_commit(&chain.blocks[0]).0));
+    let mut spaces = BTreeSet::new();
+    for (recorded, number) in chain.blocks.iter().zip(0..).skip(1) {
+        let (block, verdicts) = before_commit(recorded);
+        let private = chain.private.get(&number).cloned().unwrap_or_default();
+        let validated = ledger.validate(block, verdicts, private).unwrap();
+        assert_eq!(
+            block::validation_codes(validated.block()),
+            block::validation_codes(recorded),
+            "verdicts of block {number}"
+        );
+        assert!(validated.block() == recorded, "commit hash of block {number}");
+        spaces.extend(validated.updates().spaces().map(|(space, _)| space.clone()));
+        ledger.commit(validated).unwrap();
+    }
+    let recorded = recorded_state(corpus, chain);
+    assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
+    assert_answers(corpus, &ledger, chain);
+    drop(ledger);
+    let ledger = open(folder.path(), None);
+    assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
+    drop(ledger);
+    std::fs::remove_file(folder.path().join("state.redb")).unwrap();
+    let ledger = open(folder.path(), Some(chain.blocks[0].clone()));
+    assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
+    assert_answers(corpus, &ledger, chain);
+}
+
 #[test]
 fn golden_chains_are_committed_as_recorded_and_rebuilt_from_the_log() {
-    for chain in chains() {
-        println!("{} of {}", chain.channel, chain.organisation);
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = open(folder.path(), Some(before_commit(&chain.blocks[0]).0));
-        let mut spaces = BTreeSet::new();
-        for (recorded, number) in chain.blocks.iter().zip(0..).skip(1) {
-            let (block, verdicts) = before_commit(recorded);
-            let private = chain.private.get(&number).cloned().unwrap_or_default();
-            let validated = ledger.validate(block, verdicts, private).unwrap();
-            assert_eq!(
-                block::validation_codes(validated.block()),
-                block::validation_codes(recorded),
-                "verdicts of block {number}"
-            );
-            assert!(validated.block() == recorded, "commit hash of block {number}");
-            spaces.extend(validated.updates().spaces().map(|(space, _)| space.clone()));
-            ledger.commit(validated).unwrap();
-        }
-        let recorded = recorded_state(&chain);
-        assert_same(&chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
-        assert_answers(&ledger, &chain);
-        drop(ledger);
-        let ledger = open(folder.path(), None);
-        assert_same(&chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
-        drop(ledger);
-        std::fs::remove_file(folder.path().join("state.redb")).unwrap();
-        let ledger = open(folder.path(), Some(chain.blocks[0].clone()));
-        assert_same(&chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
-        assert_answers(&ledger, &chain);
+    let corpus = Corpus::get();
+    for chain in chains(corpus) {
+        replay(corpus, &chain);
     }
+}
+
+/// The text with another last digit.
+fn flipped(text: &Value) -> Value {
+    let text = text.as_str().unwrap();
+    let (rest, last) = text.split_at(text.len() - 1);
+    format!("{rest}{}", if last == "0" { "1" } else { "0" }).into()
+}
+
+#[test]
+fn golden_corpus_with_a_changed_state_value_is_refused() {
+    let corpus = Corpus::get();
+    let shortest = |chain: &Chain| chain.blocks.len();
+    let chain = chains(corpus).into_iter().min_by_key(shortest).unwrap();
+    let folder = format!("chains/{}", chain.channel);
+    let files = [
+        (format!("{folder}/state-public.json"), "/namespaces"),
+        (format!("{folder}/state-public.json"), "/hashed"),
+        (format!("{folder}/state-private-{}.json", chain.organisation), ""),
+    ];
+    let mut changes = 0;
+    for ((path, part), field) in files.iter().flat_map(|file| ["value", "sha256"].map(|field| (file, field)))
+    {
+        let mut state = corpus.json(path);
+        let spaces = state.pointer_mut(part).and_then(Value::as_object_mut).unwrap();
+        let mut entries = spaces.iter_mut().filter(|(space, _)| !space.is_empty());
+        let entry = entries.find_map(|(_, entries)| {
+            entries.as_array_mut().unwrap().iter_mut().find(|entry| entry[field].is_string())
+        });
+        let Some(entry) = entry else { continue };
+        entry[field] = flipped(&entry[field]);
+        let changed = corpus.with(path, state.to_string());
+        let noticed = std::panic::catch_unwind(|| replay(&changed, &chain)).expect_err(path);
+        let said = noticed.downcast_ref::<String>().cloned().unwrap_or_default();
+        assert!(said.contains("missing") && said.contains("surplus"), "{path}: {said}");
+        changes += 1;
+    }
+    assert!(changes > 0, "no value was changed");
 }

@@ -33,7 +33,7 @@ fn evaluate_request(setup: &Setup, chaincode: &str) -> EvaluateRequest {
 }
 
 #[tokio::test]
-async fn an_evaluation_gives_the_endorsed_result() {
+async fn golden_an_evaluation_gives_the_endorsed_result() {
     let setup = Setup::new();
     let (one, two) = (setup.endorser(0, Answer::endorse("one")), setup.endorser(1, Answer::endorse("two")));
     let gateway = setup.gateway([&two, &one]);
@@ -50,7 +50,7 @@ async fn an_evaluation_gives_the_endorsed_result() {
 }
 
 #[tokio::test]
-async fn failed_evaluations_are_recorded_ones() {
+async fn golden_failed_evaluations_are_recorded_ones() {
     for (label, answer, asked) in [
         ("Evaluate: status 400", Answer::Chaincode(400, "bad"), 0),
         ("Evaluate: status 500", Answer::Chaincode(500, "worse"), 0),
@@ -184,7 +184,7 @@ async fn a_transaction_goes_to_the_first_orderer_that_takes_it() {
 }
 
 #[tokio::test]
-async fn an_orderers_refusal_is_final() {
+async fn golden_an_orderers_refusal_is_final() {
     let setup = Setup::new();
     let info = "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the \
                 'Writers' sub-policies to be satisfied: permission denied";
@@ -213,7 +213,7 @@ fn status_request(by: &SigningIdentity, transaction_id: &str) -> SignedCommitSta
 }
 
 #[tokio::test]
-async fn the_verdict_of_a_committed_transaction_is_told() {
+async fn golden_the_verdict_of_a_committed_transaction_is_told() {
     let setup = Setup::new();
     let gateway = setup.gateway([]);
     let block = setup.channel.ledger().block(1).unwrap().unwrap();

@@ -77,7 +77,7 @@ async fn one_organization_is_enough_for_an_or() {
 }
 
 #[tokio::test]
-async fn a_disagreeing_endorser_is_named() {
+async fn golden_a_disagreeing_endorser_is_named() {
     let setup = Setup::new();
     let (one, two) = (setup.endorser(0, Answer::endorse("one")), setup.endorser(1, Answer::endorse("two")));
     let gateway = setup.gateway([&one, &two]);
@@ -124,7 +124,7 @@ async fn a_slow_endorser_is_given_up() {
 }
 
 #[tokio::test]
-async fn failures_of_the_first_endorser_are_recorded_ones() {
+async fn golden_failures_of_the_first_endorser_are_recorded_ones() {
     for (label, answer) in [
         ("Endorse: status 400", Answer::Chaincode(400, "bad")),
         ("Endorse: status 500", Answer::Chaincode(500, "worse")),
@@ -148,7 +148,7 @@ async fn failures_of_the_first_endorser_are_recorded_ones() {
 }
 
 #[tokio::test]
-async fn the_clients_choice_of_organizations_is_kept() {
+async fn golden_the_clients_choice_of_organizations_is_kept() {
     let setup = Setup::new();
     let (one, two) = (setup.endorser(0, Answer::endorse("same")), setup.endorser(1, Answer::endorse("same")));
     let gateway = setup.gateway([&one, &two]);
@@ -165,7 +165,7 @@ async fn the_clients_choice_of_organizations_is_kept() {
 }
 
 #[tokio::test]
-async fn missing_packages_are_told_apart_from_missing_peers() {
+async fn golden_missing_packages_are_told_apart_from_missing_peers() {
     let setup = Setup::new();
     let one = setup.endorser(0, Answer::endorse("same"));
     let two = setup.endorser_without_packages(1);

@@ -142,7 +142,7 @@ fn state(chain: &Chain) -> Arc<dyn Snapshot> {
 }
 
 #[tokio::test]
-async fn a_chaincode_runs_when_it_is_committed_approved_and_installed() {
+async fn golden_a_chaincode_runs_when_it_is_committed_approved_and_installed() {
     let World { chain, definition, package_id, package } = tokio::task::spawn_blocking(world).await.unwrap();
     let (_folder, host) = empty_host();
     let definitions = Definitions::new(&chain.msp_id);
@@ -177,7 +177,7 @@ async fn a_chaincode_runs_when_it_is_committed_approved_and_installed() {
 }
 
 #[tokio::test]
-async fn a_peer_that_missed_the_approval_knows_its_packages_by_their_hashes() {
+async fn golden_a_peer_that_missed_the_approval_knows_its_packages_by_their_hashes() {
     let World { chain, definition, package_id, package } = tokio::task::spawn_blocking(world).await.unwrap();
     let (_folder, host) = empty_host();
     host.install(package.clone()).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_peer_that_missed_the_approval_knows_its_packages_by_their_hashes() {
 }
 
 #[test]
-fn an_unknown_chaincode_is_looked_for_in_both_lifecycles() {
+fn golden_an_unknown_chaincode_is_looked_for_in_both_lifecycles() {
     let World { chain, .. } = world();
     let (_folder, host) = empty_host();
     let mut simulator = Simulator::new(state(chain), "tx");
@@ -205,7 +205,7 @@ fn an_unknown_chaincode_is_looked_for_in_both_lifecycles() {
 }
 
 #[test]
-fn definitions_are_those_of_the_asked_state() {
+fn golden_definitions_are_those_of_the_asked_state() {
     let (_folder, host) = empty_host();
     let mut changed = 0;
     for channel in Corpus::get().channels() {
@@ -238,7 +238,7 @@ fn reference(policy: &Bytes) -> String {
 }
 
 #[test]
-fn lifecycle_is_judged_by_its_own_policy_or_by_most_organisations() {
+fn golden_lifecycle_is_judged_by_its_own_policy_or_by_most_organisations() {
     let World { chain, .. } = world();
     let config = chain.config(chain.height());
     let info = lifecycle::validation_info(state(chain).as_ref(), config, NAMESPACE).unwrap().unwrap();
@@ -262,7 +262,7 @@ fn lifecycle_is_judged_by_its_own_policy_or_by_most_organisations() {
 }
 
 #[test]
-fn implicit_collections_are_judged_by_their_organisation() {
+fn golden_implicit_collections_are_judged_by_their_organisation() {
     let World { chain, definition, .. } = world();
     let config = chain.config(chain.height());
     let snapshot = state(chain);
@@ -298,7 +298,7 @@ fn implicit_collections_are_judged_by_their_organisation() {
 }
 
 #[test]
-fn explicit_collections_have_their_own_policy_or_the_chaincodes() {
+fn golden_explicit_collections_have_their_own_policy_or_the_chaincodes() {
     let (mut own, mut inherited) = (0, 0);
     for channel in Corpus::get().channels() {
         let chain = Chain::replay(channel, &Chain::organisations(channel)[0]);
@@ -338,7 +338,7 @@ fn without_policies(config: &ChannelConfig, names: &[&str]) -> ChannelConfig {
 }
 
 #[test]
-fn a_definition_without_a_policy_needs_the_channels() {
+fn golden_a_definition_without_a_policy_needs_the_channels() {
     let World { chain, .. } = world();
     let config = without_policies(chain.config(chain.height()), &["Endorsement"]);
     let (_folder, host) = empty_host();
@@ -367,7 +367,7 @@ fn a_definition_without_a_policy_needs_the_channels() {
 }
 
 #[test]
-fn calls_of_the_wrong_form_are_refused() {
+fn golden_calls_of_the_wrong_form_are_refused() {
     let World { chain, .. } = world();
     let (_folder, host) = empty_host();
     let answer = |args: &[Bytes]| {
@@ -388,7 +388,7 @@ fn calls_of_the_wrong_form_are_refused() {
 }
 
 #[test]
-fn a_definition_has_a_limit_of_collections_and_bytes() {
+fn golden_a_definition_has_a_limit_of_collections_and_bytes() {
     let World { chain, .. } = world();
     let (_folder, host) = empty_host();
     let mut args = CheckCommitReadinessArgs { sequence: 1, name: "new".to_owned(), ..Default::default() };
@@ -402,7 +402,7 @@ fn a_definition_has_a_limit_of_collections_and_bytes() {
 }
 
 #[test]
-fn an_approval_of_the_committed_sequence_can_change_the_package_only() {
+fn golden_an_approval_of_the_committed_sequence_can_change_the_package_only() {
     let World { chain, definition, .. } = world();
     let (_folder, host) = empty_host();
     let approve = |version: &str, package_id: &str| {
@@ -430,7 +430,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn hostile_arguments_are_answered(
+    fn golden_hostile_arguments_are_answered(
         function in 0..FUNCTIONS.len(),
         junk in proptest::collection::vec(any::<u8>(), 0..200),
         with_channel in any::<bool>(),
@@ -444,7 +444,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_definitions_are_answered(
+    fn golden_damaged_definitions_are_answered(
         function in prop::sample::select(&["ApproveChaincodeDefinitionForMyOrg", "CheckCommitReadiness", "CommitChaincodeDefinition"][..]),
         sequence in any::<i64>(),
         at in any::<prop::sample::Index>(),

@@ -65,7 +65,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn certificates(bytes in mutated(certificate())) {
+    fn golden_certificates(bytes in mutated(certificate())) {
         if let Ok(certificate) = Certificate::from_der(bytes.into()) {
             let _ = (certificate.subject(), certificate.issuer(), certificate.is_ca());
             let pem = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.der().to_vec()));
@@ -76,13 +76,13 @@ proptest! {
     }
 
     #[test]
-    fn identities(bytes in mutated(identity())) {
+    fn golden_identities(bytes in mutated(identity())) {
         let _ = Creator::parse(&bytes);
         let _ = manager().deserialize_valid(&bytes);
     }
 
     #[test]
-    fn signatures(bytes in vec(any::<u8>(), 0..200), mutation in mutated(hex::decode(
+    fn golden_signatures(bytes in vec(any::<u8>(), 0..200), mutation in mutated(hex::decode(
         "30440220276fd4603042323174060b6f0028773132f701bbe3830cd5f253f50b1b21679602202605f7223a58ba77fe536d4446d38a6fc489f433bc46a2b0904bce5268e909e3",
     ).unwrap_or_default())) {
         let certificate = Certificate::from_der(certificate().into()).expect("a certificate");
@@ -92,21 +92,21 @@ proptest! {
     }
 
     #[test]
-    fn msp_configurations(bytes in mutated(file("vectors/msp/config-with-intermediate.bin"))) {
+    fn golden_msp_configurations(bytes in mutated(file("vectors/msp/config-with-intermediate.bin"))) {
         if let Ok(config) = MspConfig::decode(bytes.as_slice()) {
             let _ = Msp::from_config(&config);
         }
     }
 
     #[test]
-    fn principals(kind in -1..7_i32, principal in vec(any::<u8>(), 0..64)) {
+    fn golden_principals(kind in -1..7_i32, principal in vec(any::<u8>(), 0..64)) {
         let principal = MspPrincipal { principal_classification: kind, principal: principal.into() };
         let identity = manager().deserialize(&identity()).expect("a member");
         let _ = identity.satisfies(&Principal::read(&principal));
     }
 
     #[test]
-    fn policies(bytes in vec(any::<u8>(), 0..128), mutation in mutated(hex::decode(
+    fn golden_policies(bytes in vec(any::<u8>(), 0..128), mutation in mutated(hex::decode(
         "122412220802120c120a08021202080012020801120c120a08011202080212020803120208041a0d120b0a074f7267314d535010031a0d120b0a074f7267324d53501003",
     ).unwrap_or_default())) {
         for bytes in [bytes, mutation] {
@@ -135,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn blocks(bytes in mutated(first_file("chains/", ".block"))) {
+    fn golden_blocks(bytes in mutated(first_file("chains/", ".block"))) {
         if let Ok(block) = Block::decode(bytes.as_slice()) {
             if let Ok(config) = ChannelConfig::from_block(&block) {
                 let _ = config.verify_block(&block);
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn configurations(bytes in mutated(genesis_config())) {
+    fn golden_configurations(bytes in mutated(genesis_config())) {
         if let Some(config) = ConfigEnvelope::decode(bytes.as_slice()).ok().and_then(|envelope| envelope.config) {
             let _ = ChannelConfig::from_config("mychannel", config);
         }
