@@ -9,6 +9,7 @@ use bytes::Bytes;
 use committer_support::{Draft, Network, header};
 use proptest::prelude::*;
 use prost::Message;
+use selvedge_golden::{Spoil, Spoilt, spoilt};
 use selvedge_identity::VerificationCache;
 use selvedge_identity::policy::dsl;
 use selvedge_ledger::log::PrivateWrites;
@@ -17,26 +18,41 @@ use selvedge_ledger::storage::MemoryStorage;
 use selvedge_ledger::{LedgerConfig, Snapshot, Space};
 use selvedge_peer::channel::Channel;
 use selvedge_peer::validator;
-use selvedge_proto::common::Payload;
+use selvedge_proto::common::{Envelope, Payload};
 use selvedge_proto::kvrwset::{KvWrite, KvrwSet};
 use selvedge_proto::protos::TxValidationCode::{self, *};
 use selvedge_proto::protos::{ChaincodeActionPayload, ChaincodeEndorsedAction};
 
 /// A channel without a committer, with the chaincodes defined by block 1.
 struct Bench {
-    network: Network,
+    network: Arc<Network>,
     channel: Channel,
 }
 
 impl Bench {
     fn new() -> Self {
-        let network = Network::new();
+        let bench = Self::on(Arc::new(Network::new()));
+        assert_eq!(bench.commit(vec![bench.network.definitions()]), [Valid]);
+        bench
+    }
+
+    /// Two that have taken in the same blocks.
+    fn pair() -> [Self; 2] {
+        let network = Arc::new(Network::new());
+        let definitions = network.definitions();
+        let bench = || {
+            let bench = Self::on(Arc::clone(&network));
+            assert_eq!(bench.commit(vec![definitions.clone()]), [Valid]);
+            bench
+        };
+        [bench(), bench()]
+    }
+
+    fn on(network: Arc<Network>) -> Self {
         let (storage, signatures) = (Arc::new(MemoryStorage::new()), VerificationCache::new(1000));
         let genesis = Some(network.genesis.clone());
         let channel = Channel::open(storage, LedgerConfig::new("/ledger"), genesis, signatures).unwrap();
-        let bench = Self { network, channel };
-        assert_eq!(bench.commit(vec![bench.network.definitions()]), [Valid]);
-        bench
+        Self { network, channel }
     }
 
     fn draft(&self) -> Draft<'_> {
@@ -190,6 +206,131 @@ fn one_key_written_twice_has_a_verdict() {
     assert_eq!(bench.commit(vec![twice]), [Valid]);
     // As in Fabric, whose two kinds of writes add up to another kind.
     assert_eq!(bench.channel.ledger().snapshot().get(&Space::public("basic"), b"key").unwrap(), None);
+}
+
+/// A transaction with most kinds of parts, on keys of its own.
+fn rich(bench: &Bench) -> Draft<'_> {
+    let (draft, parameter) = (bench.draft(), dsl::parse("OR('Org1MSP.peer')").unwrap().encode_to_vec());
+    let key = draft.id();
+    draft
+        .read("read", None)
+        .put(&key, "value")
+        .put_parameter(&key, parameter)
+        .put_private("secrets", &key, "value")
+}
+
+/// What of a transaction is spoilt; whatever is signed above it is signed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// The payload of the envelope, which the creator signs.
+    Payload,
+    /// What the endorsers sign.
+    Response,
+}
+
+impl Level {
+    fn spoilt(self, draft: &Draft<'_>) -> Vec<Spoilt> {
+        let response = draft.response(draft.action());
+        match self {
+            Self::Response => spoilt(&response),
+            Self::Payload => {
+                let entry = Envelope::decode(draft.entry_with_response(response)).unwrap();
+                spoilt(&entry.payload)
+            }
+        }
+    }
+
+    /// The verdict of a transaction without a part.
+    fn missing(self) -> &'static [(&'static str, TxValidationCode)] {
+        match self {
+            Self::Payload => &[
+                // The header: the channel's, with type, channel, id and extension; the signature's, with creator
+                // and nonce.
+                ("1", BadCommonHeader),
+                ("1.1", BadCommonHeader),
+                ("1.1.1", BadCommonHeader),
+                ("1.1.4", BadCreatorSignature),
+                ("1.1.5", BadProposalTxid),
+                // It is covered by the hash of the proposal that was endorsed.
+                ("1.1.7", InvalidEndorserTransaction),
+                ("1.2", BadCommonHeader),
+                ("1.2.1", BadCommonHeader),
+                ("1.2.1.1", BadCreatorSignature),
+                ("1.2.1.2", BadCreatorSignature),
+                ("1.2.2", BadCommonHeader),
+                // The transaction, its action, the header and the payload of that.
+                ("2", InvalidEndorserTransaction),
+                ("2.1", InvalidEndorserTransaction),
+                ("2.1.1", InvalidEndorserTransaction),
+                ("2.1.1.1", InvalidEndorserTransaction),
+                ("2.1.1.2", InvalidEndorserTransaction),
+                ("2.1.2", InvalidEndorserTransaction),
+                ("2.1.2.1", InvalidEndorserTransaction),
+                ("2.1.2.2", InvalidEndorserTransaction),
+                ("2.1.2.2.1", InvalidEndorserTransaction),
+                // The endorsements, and what they consist of.
+                ("2.1.2.2.2", EndorsementPolicyFailure),
+                ("2.1.2.2.2.1", EndorsementPolicyFailure),
+                ("2.1.2.2.2.1.1", EndorsementPolicyFailure),
+                ("2.1.2.2.2.1.2", EndorsementPolicyFailure),
+                ("2.1.2.2.2.2", EndorsementPolicyFailure),
+                ("2.1.2.2.2#1", EndorsementPolicyFailure),
+            ],
+            Self::Response => &[
+                // The proposal's hash, and the action with results, chaincode's name and version.
+                ("1", InvalidEndorserTransaction),
+                ("2", BadResponsePayload),
+                ("2.1", Valid),
+                ("2.1.2.1", InvalidChaincode),
+                ("2.1.2.2", Valid),
+                // A collection without its name is not defined.
+                ("2.1.2.3.1", EndorsementPolicyFailure),
+                ("2.4", InvalidOtherReason),
+                ("2.4.2", InvalidChaincode),
+                ("2.4.3", InvalidChaincode),
+            ],
+        }
+    }
+
+    fn entry(self, draft: &Draft<'_>, spoilt: Spoilt) -> Bytes {
+        match self {
+            Self::Response => draft.entry_with_response(spoilt.bytes.into()),
+            Self::Payload => draft.sign(spoilt.bytes.into()),
+        }
+    }
+}
+
+#[test]
+fn every_part_spoilt_in_turn_gets_one_verdict_from_two_validators() {
+    let benches = Bench::pair();
+    let bench = &benches[0];
+    for level in [Level::Payload, Level::Response] {
+        let count = level.spoilt(&rich(bench)).len();
+        let (mut entries, mut told) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            // Each is a transaction of its own, so that none is a duplicate of another.
+            let draft = rich(bench);
+            let one = level.spoilt(&draft).swap_remove(index);
+            told.push((one.field.clone(), one.spoil));
+            entries.push(level.entry(&draft, one));
+        }
+        entries.push(rich(bench).entry());
+        let [codes, other] = benches.each_ref().map(|bench| bench.commit(entries.clone()));
+        assert_eq!(codes, other);
+        assert_eq!(codes.last(), Some(&Valid), "the good one at the end");
+        let [tip, other] = benches.each_ref().map(|bench| bench.channel.ledger().tip());
+        assert_eq!(tip.commit_hash, other.commit_hash, "they agree on the state");
+        for ((field, spoil), code) in told.iter().zip(&codes) {
+            // Of what comes twice the last counts, and whatever results are endorsed may be.
+            let may_be_valid =
+                *spoil == Spoil::Twice || (level == Level::Response && field.starts_with("2.1"));
+            assert!(may_be_valid || *code != Valid, "{level:?} {field} {spoil:?}");
+        }
+        for (field, expected) in level.missing() {
+            let place = told.iter().position(|(other, spoil)| other == field && *spoil == Spoil::Missing);
+            assert_eq!(codes[place.unwrap()], *expected, "{level:?} without {field}");
+        }
+    }
 }
 
 #[test]

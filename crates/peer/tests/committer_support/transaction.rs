@@ -26,6 +26,9 @@ use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtR
 
 use super::{CHANNEL, Network};
 
+/// A marshalled `ChaincodeProposalPayload` of a call without arguments.
+const PROPOSAL: &[u8] = b"\x0a\x00";
+
 static NONCES: AtomicU64 = AtomicU64::new(1);
 
 /// A transaction to be.
@@ -112,25 +115,37 @@ impl<'a> Draft<'a> {
 
     /// The marshalled envelope.
     pub(crate) fn entry(&self) -> Bytes {
-        let results = self.results();
-        let action = ChaincodeAction {
-            results,
+        self.entry_with(self.action())
+    }
+
+    /// The marshalled action of the chaincode.
+    pub(crate) fn action(&self) -> Bytes {
+        encode(&ChaincodeAction {
+            results: self.results(),
             chaincode_id: Some(ChaincodeId {
                 name: self.chaincode.clone(),
                 version: "1".to_owned(),
                 ..ChaincodeId::default()
             }),
             ..ChaincodeAction::default()
-        };
-        self.entry_with(encode(&action))
+        })
     }
 
     /// The marshalled envelope with these bytes for a chaincode's action.
     pub(crate) fn entry_with(&self, action: Bytes) -> Bytes {
+        self.entry_with_response(self.response(action))
+    }
+
+    /// What endorsers sign for an action, before the identity of each.
+    pub(crate) fn response(&self, action: Bytes) -> Bytes {
         let header = self.header();
-        let proposal = Bytes::from_static(b"\x0a\x00");
-        let hash = sha256(&[&header.channel_header[..], &header.signature_header, &proposal].concat());
-        let response = encode(&ProposalResponsePayload { proposal_hash: hash, extension: action });
+        let hash = sha256(&[&header.channel_header[..], &header.signature_header, PROPOSAL].concat());
+        encode(&ProposalResponsePayload { proposal_hash: hash, extension: action })
+    }
+
+    /// The marshalled envelope with these bytes for what endorsers sign.
+    pub(crate) fn entry_with_response(&self, response: Bytes) -> Bytes {
+        let proposal = Bytes::from_static(PROPOSAL);
         let endorse = |endorser: &&SigningIdentity| Endorsement {
             endorser: endorser.serialized().clone(),
             signature: endorser.sign(&[&response[..], endorser.serialized()].concat()).unwrap(),
