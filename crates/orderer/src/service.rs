@@ -104,14 +104,23 @@ fn place(places: &Arc<Semaphore>, method: &str) -> Result<OwnedSemaphorePermit, 
     })
 }
 
-/// The next envelope; `None` when the other end has closed or broken the stream.
+/// The next envelope; `None` when the other end has closed or broken the stream. If it sent something else than an
+/// envelope, it is told so.
 async fn next<S, A>(envelopes: &mut S, answers: &mpsc::Sender<Result<A, Status>>) -> Option<Envelope>
 where
     S: Stream<Item = Result<Envelope, Status>> + Unpin,
 {
-    tokio::select! {
-        envelope = envelopes.next() => envelope?.ok(),
-        () = answers.closed() => None,
+    let envelope = tokio::select! {
+        envelope = envelopes.next() => envelope?,
+        () = answers.closed() => return None,
+    };
+    match envelope {
+        Ok(envelope) => Some(envelope),
+        Err(status) => {
+            // If the other end has gone away, that is the end as well.
+            let _ = answers.send(Err(status)).await;
+            None
+        }
     }
 }
 

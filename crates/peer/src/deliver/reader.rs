@@ -57,6 +57,13 @@ impl Reader {
         self.answers.send(Ok(answer)).await.is_ok() && status == Status::Success
     }
 
+    /// Ends the stream of a reader that sent something else than an envelope. There is no further seek.
+    pub(super) async fn refuse(&self, status: tonic::Status) -> bool {
+        // If the reader has gone away, that is the end as well.
+        let _ = self.answers.send(Err(status)).await;
+        false
+    }
+
     /// Checks who seeks, and what, in Fabric's order.
     fn grant(&self, envelope: &Envelope, now: SystemTime) -> Result<Granted, Status> {
         let seek = Seek::read(envelope, now, self.certificate_hash.as_ref())?;

@@ -61,8 +61,12 @@ impl DeliverService {
         let stream = self.streams.start(place, |answers| async move {
             let reader = Reader { channels, own_msp_id, form, certificate_hash, answers };
             let mut envelopes = request.into_inner();
-            while let Some(Ok(envelope)) = envelopes.next().await {
-                if !reader.serve(envelope, SystemTime::now()).await {
+            while let Some(envelope) = envelopes.next().await {
+                let goes_on = match envelope {
+                    Ok(envelope) => reader.serve(envelope, SystemTime::now()).await,
+                    Err(status) => reader.refuse(status).await,
+                };
+                if !goes_on {
                     return;
                 }
             }
