@@ -372,6 +372,30 @@ async fn what_a_builder_leaves_is_bounded_and_stays_inside() {
 }
 
 #[tokio::test]
+async fn a_builder_that_writes_without_end_is_killed_with_its_children() {
+    let mut place = Place::new();
+    let pid = place.path("pid");
+    let writing = |what: &str| format!("(while :; do {what}; done) & echo $! > {}; wait", pid.display());
+    place.builder("b", &[("detect", "exit 0"), ("build", "")]);
+    place.config.limits.build_bytes = 1 << 20;
+    place.config.limits.build_entries = 1000;
+    let (host, package) = (place.open(), foreign("p"));
+    for what in [
+        r#"head -c 10000 /dev/zero >> "$3/large""#,
+        r#"n=$((n + 1)); : > "$3/$n""#,
+        r#"n=$((n + 1)); mkdir "$1/$n""#,
+    ] {
+        write_script(&place.path("b/bin/build"), &writing(what));
+        let error = build_error(&host, &package).await;
+        assert!(matches!(error, BuildError::Growth { .. }), "{what}: {error}");
+        gone(read(&pid).trim().parse().unwrap()).await;
+        assert!(host.installed().is_empty() && place.scratch_is_empty());
+    }
+    write_script(&place.path("b/bin/build"), "exit 0");
+    install(&host, &package).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_kept_build_is_used_again_and_remade_when_it_is_gone() {
     let mut place = Place::new();
     let builds = place.path("builds");

@@ -67,9 +67,9 @@ pub struct HostLimits {
     pub transactions: usize,
     /// Messages that wait for one stream to take them (256); senders wait then, each for itself.
     pub queued_messages: usize,
-    /// Files and folders in what a builder leaves (20 000).
+    /// Files and folders in what a builder leaves, and in what it writes meanwhile (20 000).
     pub build_entries: u64,
-    /// Bytes of what a builder leaves (1 GiB).
+    /// Bytes of what a builder leaves, and of what it writes meanwhile (1 GiB).
     pub build_bytes: u64,
 }
 

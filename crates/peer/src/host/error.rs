@@ -136,6 +136,17 @@ pub enum BuildError {
         reason: String,
     },
 
+    /// The builders wrote more than they may leave; they and their children were killed.
+    #[error(
+        "external builder failed: the builders of chaincode {package_id} were killed, since their folder outgrew its limit: {reason}"
+    )]
+    Growth {
+        /// The package.
+        package_id: String,
+        /// How large it is.
+        reason: String,
+    },
+
     // The configuration is at fault.
     /// The builder that made the kept build is not in the configuration any more.
     #[error(

@@ -6,6 +6,7 @@
 
 mod builder;
 mod copy;
+mod growth;
 mod process;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 use self::builder::{Builder, Folders};
 use self::copy::{Budget, CopyError, copy_folder};
+use self::growth::Size;
 use super::config::HostConfig;
 use super::error::{BuildError, FileError, HostError, LaunchError};
 use super::store::{make_folders, sync_folder};
@@ -120,16 +122,15 @@ impl Builds {
         let package_id = package.id().to_string();
         let scratch = self.scratch(package).await?;
         let folders = Folders::in_scratch(scratch.path());
-        let builder = self.detect(package, &folders).await?;
+        let limit = self.scratch_limit(scratch.path()).await?;
+        // Either branch that is given up takes its processes with it.
+        let builder = tokio::select! {
+            builder = self.run(package, &folders) => builder?,
+            reason = growth::beyond(scratch.path().to_owned(), limit) => {
+                return Err(BuildError::Growth { package_id, reason });
+            }
+        };
         let name = builder.name().to_owned();
-        builder
-            .build(&folders, &self.environment)
-            .await
-            .map_err(|source| BuildError::Build { builder: name.clone(), source })?;
-        builder
-            .release(&folders, &self.environment)
-            .await
-            .map_err(|source| BuildError::Release { builder: name.clone(), source })?;
         let (target, parent) = (self.kept_folder(&package_id), self.folder.clone());
         let budget = Budget { entries: self.entries, bytes: self.bytes };
         let kept = name.clone();
@@ -140,6 +141,36 @@ impl Builds {
         })
         .await?;
         Ok(Build { builder: name, folder })
+    }
+
+    /// Runs the programs of the builder that takes the package.
+    async fn run(&self, package: &Package, folders: &Folders) -> Result<&Builder, BuildError> {
+        let builder = self.detect(package, folders).await?;
+        let name = || builder.name().to_owned();
+        builder
+            .build(folders, &self.environment)
+            .await
+            .map_err(|source| BuildError::Build { builder: name(), source })?;
+        builder
+            .release(folders, &self.environment)
+            .await
+            .map_err(|source| BuildError::Release { builder: name(), source })?;
+        Ok(builder)
+    }
+
+    /// How much may be in the scratch folder while builders run: what is in it now, and as much again as they may
+    /// leave.
+    async fn scratch_limit(&self, scratch: &Path) -> Result<Size, BuildError> {
+        let path = scratch.to_owned();
+        let unpacked = blocking(move || {
+            let all = Size { entries: u64::MAX, bytes: u64::MAX };
+            Ok(Size::of(&path, all).map_err(FileError::new("read the folder", &path))?)
+        })
+        .await?;
+        Ok(Size {
+            entries: unpacked.entries.saturating_add(self.entries),
+            bytes: unpacked.bytes.saturating_add(self.bytes),
+        })
     }
 
     async fn detect(&self, package: &Package, folders: &Folders) -> Result<&Builder, BuildError> {
