@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use selvedge_orderer::Cutting;
 use selvedge_peer::endorser::Limits;
-use selvedge_peer::host::sample_runtime_params;
+use selvedge_peer::host::{ExternalBuilder, sample_runtime_params};
 use selvedge_proto::protos::ChaincodeAdditionalParams;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ pub struct NetworkConfig {
     pub chaincode: ChaincodeTimeouts,
     /// What peers offer chaincode, and how much it may ask for.
     pub requests: RequestSettings,
+    /// Programs that turn packages into something that runs (`chaincode.externalBuilders`). Every peer tries them in
+    /// this order, and the built-in ccaas builder after them.
+    pub builders: Vec<ExternalBuilder>,
 }
 
 /// What peers offer chaincode, and how much it may ask for. The defaults are those of Fabric's sample core.yaml.
@@ -57,6 +60,8 @@ pub struct ChaincodeTimeouts {
     pub startup: Duration,
     /// For one transaction (`chaincode.executetimeout`, 30 s). Below a second it counts as 30 s.
     pub execute: Duration,
+    /// For the builders of an installation together (`chaincode.installTimeout`, 300 s).
+    pub install: Duration,
 }
 
 /// An organisation with peers.
@@ -113,13 +118,18 @@ impl NetworkConfig {
             cutting: Cutting::default(),
             chaincode: ChaincodeTimeouts::default(),
             requests: RequestSettings::default(),
+            builders: Vec::new(),
         }
     }
 }
 
 impl Default for ChaincodeTimeouts {
     fn default() -> Self {
-        Self { startup: Duration::from_secs(300), execute: Duration::from_secs(30) }
+        Self {
+            startup: Duration::from_secs(300),
+            execute: Duration::from_secs(30),
+            install: Duration::from_secs(300),
+        }
     }
 }
 

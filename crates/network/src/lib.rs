@@ -23,4 +23,5 @@ pub use hold::Holder;
 pub use network::Network;
 pub use peer::NetworkPeer;
 pub use selvedge_orderer::Cutting;
+pub use selvedge_peer::host::ExternalBuilder;
 pub use status::{CommittedChaincode, Heights, PeerStatus, Status};

@@ -85,8 +85,10 @@ impl PeerSetup {
         let folder = config.folder.join("ledgers").join(member.name());
         let mut host = HostConfig::new(&folder);
         host.ccaas_builder = Some(Edge::builder_configuration(member));
+        host.builders.clone_from(&config.builders);
         host.startup_timeout = config.chaincode.startup;
         host.execute_timeout = config.chaincode.execute;
+        host.install_timeout = config.chaincode.install;
         host.offer = config.requests.runtime_params;
         let host = Host::open(host)?;
         let mut ledgers = LedgerConfig::new(folder.join("channels"));
