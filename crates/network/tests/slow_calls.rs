@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::available_parallelism;
 
+use bytes::Bytes;
 use selvedge::{Context, Response};
+use selvedge_proto::protos::endorser_client::EndorserClient;
+use support::line::Line;
 use support::scripted::Scripted;
 use support::{CHANNEL, PATIENCE, World, call, definition, serve, within};
 use tokio::sync::{Semaphore, watch};
@@ -96,6 +99,18 @@ async fn a_launch_that_hangs_delays_nobody() {
     world.stop().await;
 }
 
+/// Reads through the other peer, which has no stream to the chaincode server yet: it connects, registers and answers.
+async fn over_another_stream(world: &World) -> Bytes {
+    let peer = &world.network.peers()[1];
+    let line = Line::dial(peer.address(), peer.tls_roots_pem()).await;
+    let identity = world.member().signing_identity().unwrap();
+    let proposal = call("basic", "get").sign(&identity).unwrap().signed;
+    let answer = within(EndorserClient::new(line.channel).process_proposal(proposal)).await.unwrap();
+    let response = answer.into_inner().response.unwrap();
+    assert_eq!(response.status, 200, "{}", response.message);
+    response.payload
+}
+
 /// Where contracts block their thread until it opens; also when the test fails, so that the process can end.
 #[derive(Default)]
 struct Door {
@@ -130,7 +145,11 @@ impl Drop for Opener {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn contracts_that_panic_block_or_spin_hold_up_nobody() {
-    let world = World::with(|config| config.chaincode.execute = PATIENCE).await;
+    let world = World::with(|config| {
+        config.chaincode.execute = PATIENCE;
+        config.organizations[0].peers = 2;
+    })
+    .await;
     let place = world.deploy("basic").await;
     let (door, (begun, mut count)) = (Arc::new(Door::default()), watch::channel(0));
     let opener = Opener(Arc::clone(&door));
@@ -159,6 +178,7 @@ async fn contracts_that_panic_block_or_spin_hold_up_nobody() {
         let error = within(panicked).await.unwrap().unwrap_err();
         assert!(error.contains("panic"), "{error}");
     }
+    assert_eq!(over_another_stream(&world).await, "");
 
     work(&world, "second").await;
     assert!(held.iter().all(|held| !held.is_finished()), "they are held still");

@@ -1,7 +1,10 @@
 //! A network of one organisation, whose chaincode the tests bring along.
 #![allow(dead_code, reason = "every test takes what it needs")]
 
+pub(crate) mod forge;
+pub(crate) mod line;
 pub(crate) mod scripted;
+pub(crate) mod sharing;
 
 use std::time::Duration;
 
