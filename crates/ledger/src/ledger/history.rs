@@ -63,9 +63,9 @@ impl History {
         let write = writes.flat_map(|set| set.public.writes).find(|write| write.key == self.key)?;
         Some(KeyModification {
             tx_id: header.tx_id,
-            value: write.value,
             timestamp: header.timestamp,
-            is_delete: write.is_delete,
+            is_delete: write.is_delete || write.value.is_empty(),
+            value: write.value,
         })
     }
 }

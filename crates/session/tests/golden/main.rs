@@ -2,6 +2,7 @@
 
 mod chaincode;
 mod host;
+mod page;
 mod query;
 mod recording;
 
@@ -28,4 +29,9 @@ fn golden_streams_of_the_host() {
 #[test]
 fn golden_iterators() {
     query::iterators();
+}
+
+#[test]
+fn golden_page_of_requests_is_true() {
+    page::check();
 }
