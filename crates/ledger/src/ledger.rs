@@ -3,11 +3,13 @@
 mod entry;
 mod expiry;
 mod history;
+mod reconcile;
 mod recovery;
 mod validated;
+mod visible;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
@@ -19,6 +21,7 @@ pub use self::history::History;
 pub use self::validated::{Committed, Validated};
 use crate::StoreError;
 use crate::log::{BlockLog, LogOptions, PrivateWrites, Record};
+use crate::reconciled::ReconciledStore;
 use crate::simulator::Simulator;
 use crate::state::{StateSnapshot, StateStore, Tip, TransactionPlace};
 use crate::storage::{Lock, LockError, Storage};
@@ -28,8 +31,8 @@ use crate::transient::{TransientOptions, TransientStore};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LedgerConfig {
-    /// The folder, which belongs to this ledger alone. It holds `lock`, `blocks/`, `state.redb` and
-    /// `transient.redb`; the state can be deleted while the ledger is closed, and is then built anew.
+    /// The folder, which belongs to this ledger alone. It holds `lock`, `blocks/`, `state.redb`, `reconciled.redb`
+    /// (private writes that came after their block) and `transient.redb`; the state can be deleted while the ledger is closed, and is then built anew.
     pub folder: PathBuf,
     /// How the block log is kept.
     pub log: LogOptions,
@@ -73,6 +76,7 @@ pub struct LedgerTransaction {
 pub struct Ledger {
     folder: PathBuf,
     log: BlockLog,
+    reconciled: ReconciledStore,
     state: StateStore,
     transient: TransientStore,
     durable_every: u64,
@@ -88,6 +92,8 @@ struct Committer {
     unsafe_blocks: u64,
     /// The log may hold a block that the state lacks; opening the ledger again puts that right.
     halted: bool,
+    /// How often private writes have come late since the ledger was opened.
+    reconciliations: u64,
 }
 
 impl Ledger {
@@ -109,14 +115,17 @@ impl Ledger {
         recovery::check_genesis(&log, &folder, genesis.as_ref())?;
         let state = StateStore::open(&*storage, &folder.join("state.redb"), config.state_cache_bytes)?;
         let transient = TransientStore::open(&*storage, &folder.join("transient.redb"), config.transient)?;
+        let reconciled = ReconciledStore::open(&*storage, &folder.join("reconciled.redb"))?;
         if config.history {
             history::catch_up(&log, &state, config.durable_every)?;
         }
-        recovery::replay(&log, &state, &folder, config.durable_every, config.history)?;
+        recovery::replay(&log, &reconciled, &state, &folder, config.durable_every, config.history)?;
+        reconcile::finish(&reconciled, &state)?;
         let ledger = Self {
             height: watch::Sender::new(log.height()),
             folder,
             log,
+            reconciled,
             state,
             transient,
             durable_every: config.durable_every,
@@ -177,7 +186,11 @@ impl Ledger {
         verdicts: Vec<TxValidationCode>,
         private: PrivateWrites,
     ) -> Result<Validated, StoreError> {
-        Validated::judge(&self.state.snapshot(), block, verdicts, private)
+        let (basis, snapshot) = {
+            let committer = self.lock();
+            (committer.reconciliations, self.state.snapshot())
+        };
+        Validated::judge(&snapshot, basis, block, verdicts, private)
     }
 
     /// Adds a validated block. When this returns, the block survives a loss of power (unless
@@ -188,11 +201,16 @@ impl Ledger {
     /// was validated; nothing is written then. After a failure of the disk the ledger takes no more blocks until
     /// it is opened again.
     pub fn commit(&self, block: Validated) -> Result<Committed, StoreError> {
-        let mut committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committer = self.lock();
         if committer.halted {
             return Err(StoreError::Halted { path: self.folder.clone() });
         }
         block.check_follows(self.state.snapshot().tip())?;
+        let block = if block.basis == committer.reconciliations {
+            block
+        } else {
+            block.again(&self.state.snapshot())?
+        };
         self.log.append(block.block(), block.private())?;
         committer.halted = true;
         let durable = committer.unsafe_blocks + 1 >= self.durable_every;
@@ -214,9 +232,17 @@ impl Ledger {
         if number < self.height() { self.log.block(number) } else { Ok(None) }
     }
 
-    /// A block with the private writes that this peer holds of it, if it is committed.
+    /// A block with the private writes that this peer holds of it, if it is committed. What came late is among them,
+    /// and what has outlived its blocks or was purged since is not, so that what is left of a set need not hash to
+    /// what was endorsed.
     pub fn record(&self, number: u64) -> Result<Option<Record>, StoreError> {
-        if number < self.height() { self.log.record(number) } else { Ok(None) }
+        if number >= self.height() {
+            return Ok(None);
+        }
+        let Some(mut record) = self.log.record(number)? else { return Ok(None) };
+        self.reconciled.complete(number, &mut record.private)?;
+        visible::only(&self.state.snapshot(), number, &mut record.private)?;
+        Ok(Some(record))
     }
 
     /// The block whose header has this SHA-256 sum.
@@ -261,12 +287,16 @@ impl Ledger {
     /// Makes the state safe, so that opening the ledger after a crash applies no block again. Nothing is lost
     /// without it; a caller does it every few seconds, and dropping the ledger does it.
     pub fn flush(&self) -> Result<(), StoreError> {
-        let mut committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committer = self.lock();
         if committer.unsafe_blocks > 0 && !committer.halted {
             self.state.flush()?;
             committer.unsafe_blocks = 0;
         }
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Committer> {
+        self.committer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

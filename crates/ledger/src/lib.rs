@@ -11,6 +11,7 @@ mod hash;
 mod ledger;
 pub mod log;
 pub mod mvcc;
+mod reconciled;
 pub mod rwset;
 pub mod simulator;
 mod snapshot;
@@ -26,6 +27,7 @@ mod wire;
 
 pub use error::Error;
 pub use ledger::{Committed, History, Ledger, LedgerConfig, LedgerTransaction, Validated};
+pub use reconciled::LateWrites;
 pub use snapshot::{RangeIterator, Snapshot};
 pub use space::{Space, StoredValue};
 pub use store_error::StoreError;

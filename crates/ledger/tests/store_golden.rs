@@ -9,12 +9,11 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_golden::Corpus;
 use selvedge_ledger::log::PrivateWrites;
-use selvedge_ledger::state::StateSnapshot;
+use selvedge_ledger::state::{Missing, StateSnapshot};
 use selvedge_ledger::storage::DiskStorage;
-use selvedge_ledger::{Ledger, LedgerConfig, Snapshot, Space, block};
+use selvedge_ledger::{LateWrites, Ledger, LedgerConfig, Snapshot, Space, block};
 use selvedge_proto::common::Block;
 use selvedge_proto::protos::{BlockAndPrivateData, TxValidationCode};
-use selvedge_proto::rwset::CollectionPvtReadWriteSet;
 use serde_json::Value;
 
 /// One channel as the peer of one organisation saw it.
@@ -22,7 +21,10 @@ struct Chain {
     channel: String,
     organisation: String,
     blocks: Vec<Block>,
+    /// What the peer showed of each block when it was committed.
     private: BTreeMap<u64, PrivateWrites>,
+    /// What it showed in the end, where that is something else.
+    last: BTreeMap<u64, PrivateWrites>,
 }
 
 /// The recording has values of up to this many bytes themselves.
@@ -40,11 +42,10 @@ fn chains(corpus: &Corpus) -> Vec<Chain> {
         let prefix = format!("chains/{channel}/state-private-");
         for path in corpus.paths(&prefix) {
             let organisation = path[prefix.len()..].trim_end_matches(".json").to_owned();
-            let mut private = private_writes(corpus, channel, &format!("pvt-{organisation}"));
-            let late = private_writes(corpus, channel, &format!("pvt-{organisation}-final"));
-            add_late_writes(&mut private, late);
+            let private = private_writes(corpus, channel, &format!("pvt-{organisation}"));
+            let last = private_writes(corpus, channel, &format!("pvt-{organisation}-final"));
             let blocks = blocks.clone();
-            chains.push(Chain { channel: channel.to_owned(), organisation, blocks, private });
+            chains.push(Chain { channel: channel.to_owned(), organisation, blocks, private, last });
         }
     }
     assert!(!chains.is_empty());
@@ -57,31 +58,29 @@ fn private_writes(corpus: &Corpus, channel: &str, folder: &str) -> BTreeMap<u64,
     recorded.into_iter().map(|(number, bytes)| (number, decode(bytes))).collect()
 }
 
-/// Adds what a peer lacked when the block was committed and got from others afterwards.
-fn add_late_writes(private: &mut BTreeMap<u64, PrivateWrites>, late: BTreeMap<u64, PrivateWrites>) {
-    for (number, writes) in late {
-        for (index, set) in writes {
-            let known = private.entry(number).or_default().entry(index).or_default();
-            for namespace in set.ns_pvt_rwset {
-                let same = known.ns_pvt_rwset.iter_mut().find(|known| known.namespace == namespace.namespace);
-                let Some(same) = same else {
-                    known.ns_pvt_rwset.push(namespace);
-                    continue;
-                };
-                for collection in namespace.collection_pvt_rwset {
-                    let name = |known: &CollectionPvtReadWriteSet| known.collection_name.clone();
-                    if !same
-                        .collection_pvt_rwset
-                        .iter()
-                        .map(name)
-                        .any(|name| name == collection.collection_name)
-                    {
-                        same.collection_pvt_rwset.push(collection);
-                    }
-                }
-            }
+/// Private data without regard to the order of namespaces and collections, which is Go's.
+type Shown = BTreeSet<(u64, String, String, Bytes)>;
+
+fn shown(writes: &PrivateWrites) -> Shown {
+    let mut shown = Shown::new();
+    for (transaction, writes) in writes {
+        for namespace in &writes.ns_pvt_rwset {
+            shown.extend(namespace.collection_pvt_rwset.iter().map(|set| {
+                let (name, collection) = (namespace.namespace.clone(), set.collection_name.clone());
+                (*transaction, name, collection, set.rwset.clone())
+            }));
         }
     }
+    shown
+}
+
+/// Takes in, as other peers would give it, what the ledger lacks and the recorded peer had.
+fn reconcile(ledger: &Ledger, number: u64, writes: &PrivateWrites) {
+    let late = shown(writes).into_iter().map(|(transaction, namespace, collection, rwset)| LateWrites {
+        of: Missing { namespace, collection, block: number, transaction },
+        rwset,
+    });
+    ledger.reconcile(late.collect()).unwrap();
 }
 
 /// The block as it came from the orderer, and the verdicts of all checks but those against the state.
@@ -169,6 +168,16 @@ fn assert_same(chain: &Chain, stored: &State, recorded: &State) {
     }
 }
 
+/// What the ledger shows of each block must be what the peer showed in the end.
+fn assert_shown(ledger: &Ledger, chain: &Chain) {
+    for number in 0..ledger.height() {
+        let recorded = chain.last.get(&number).or_else(|| chain.private.get(&number));
+        let recorded = recorded.map(shown).unwrap_or_default();
+        let ours = shown(&ledger.record(number).unwrap().unwrap().private);
+        assert!(ours == recorded, "{} {}: private data of block {number}", chain.channel, chain.organisation);
+    }
+}
+
 fn assert_answers(corpus: &Corpus, ledger: &Ledger, chain: &Chain) {
     assert_eq!(ledger.height(), chain.blocks.len() as u64);
     let expected = corpus.json(&format!("chains/{}/expected.json", chain.channel));
@@ -197,7 +206,7 @@ fn replay(corpus: &Corpus, chain: &Chain) {
     for (recorded, number) in chain.blocks.iter().zip(0..).skip(1) {
         let (block, verdicts) = before_commit(recorded);
         let private = chain.private.get(&number).cloned().unwrap_or_default();
-        let validated = ledger.validate(block, verdicts, private).unwrap();
+        let validated = ledger.validate(block, verdicts, private.clone()).unwrap();
         assert_eq!(
             block::validation_codes(validated.block()),
             block::validation_codes(recorded),
@@ -206,18 +215,29 @@ fn replay(corpus: &Corpus, chain: &Chain) {
         assert!(validated.block() == recorded, "commit hash of block {number}");
         spaces.extend(validated.updates().spaces().map(|(space, _)| space.clone()));
         ledger.commit(validated).unwrap();
+        // What a transaction purges itself was not recorded, so its set does not hash to what was endorsed.
+        reconcile(&ledger, number, &private);
+        let ours = shown(&ledger.record(number).unwrap().unwrap().private);
+        assert!(ours == shown(&private), "private data of block {number} when it was committed");
     }
+    for (number, writes) in &chain.last {
+        reconcile(&ledger, *number, writes);
+    }
+    spaces.extend(private_spaces(&spaces));
     let recorded = recorded_state(corpus, chain);
     assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
     assert_answers(corpus, &ledger, chain);
+    assert_shown(&ledger, chain);
     drop(ledger);
     let ledger = open(folder.path(), None);
     assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
+    assert_shown(&ledger, chain);
     drop(ledger);
     std::fs::remove_file(folder.path().join("state.redb")).unwrap();
     let ledger = open(folder.path(), Some(chain.blocks[0].clone()));
     assert_same(chain, &stored_state(&ledger.snapshot(), &spaces), &recorded);
     assert_answers(corpus, &ledger, chain);
+    assert_shown(&ledger, chain);
 }
 
 #[test]
@@ -264,4 +284,12 @@ fn golden_corpus_with_a_changed_state_value_is_refused() {
         changes += 1;
     }
     assert!(changes > 0, "no value was changed");
+}
+
+/// The private spaces beside hashed ones: what comes late is in no block's changes.
+fn private_spaces(spaces: &BTreeSet<Space>) -> Vec<Space> {
+    let hashed = spaces.iter().filter(|space| matches!(space, Space::Hashed { .. }));
+    let private = hashed
+        .filter_map(|space| Some(Space::private(space.namespace().clone(), space.collection()?.clone())));
+    private.collect()
 }

@@ -4,6 +4,7 @@ use selvedge_proto::common::Block;
 
 use super::validated::Validated;
 use crate::log::BlockLog;
+use crate::reconciled::ReconciledStore;
 use crate::state::StateStore;
 use crate::{StoreError, block};
 
@@ -29,6 +30,7 @@ pub(super) fn check_genesis(
 /// Applies the blocks that the state lacks.
 pub(super) fn replay(
     log: &BlockLog,
+    reconciled: &ReconciledStore,
     state: &StateStore,
     folder: &Path,
     durable_every: u64,
@@ -53,7 +55,8 @@ pub(super) fn replay(
         tracing::info!(from = tip.height, to = log.height(), "applying blocks to the state");
     }
     for number in tip.height..log.height() {
-        let record = log.record(number)?.ok_or_else(|| inconsistent(folder, missing(number)))?;
+        let mut record = log.record(number)?.ok_or_else(|| inconsistent(folder, missing(number)))?;
+        reconciled.complete(number, &mut record.private)?;
         let stored = record.block.clone();
         let again = Validated::replay(
             &state.snapshot(),

@@ -1,15 +1,17 @@
 use bytes::Bytes;
 use selvedge_proto::common::{Block, BlockHeader};
 use selvedge_proto::protos::TxValidationCode;
+use selvedge_proto::rwset::TxPvtReadWriteSet;
 
-use super::entry::Entry;
-use super::expiry;
+use super::entry::{Entry, read_set};
+use super::expiry::Lives;
 use super::history::valid_sets;
 use super::recovery::hex;
+use crate::hash::sha256;
 use crate::log::PrivateWrites;
 use crate::mvcc::{self, Candidate, Outcome};
-use crate::state::{BlockChanges, Expiry, StateSnapshot, Tip, ValidSets};
-use crate::{Snapshot, StoreError, Updates, block};
+use crate::state::{BlockChanges, Expiry, Missing, Outlived, StateSnapshot, Tip, ValidSets};
+use crate::{StoreError, Updates, block};
 
 /// A block whose transactions are all judged, with what it changes. Only `Ledger::validate` makes one.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub struct Validated {
     expiries: Vec<Expiry>,
     transactions: Vec<(Option<String>, TxValidationCode)>,
     history: ValidSets,
+    missing: Vec<Missing>,
+    outlived: Vec<Outlived>,
+    /// How often private writes had come late before it was judged.
+    pub(super) basis: u64,
 }
 
 /// A block that the ledger has taken in.
@@ -37,11 +43,15 @@ impl Validated {
     /// the metadata that a committer adds: verdicts and commit hash.
     pub(super) fn judge(
         snapshot: &StateSnapshot,
+        basis: u64,
         block: Block,
         verdicts: Vec<TxValidationCode>,
-        private: PrivateWrites,
+        mut private: PrivateWrites,
     ) -> Result<Self, StoreError> {
-        Self::with_rules(snapshot, block, verdicts, private, mvcc::validate)
+        let read = Read::new(snapshot, block, verdicts, &private)?;
+        let outcome = mvcc::validate(snapshot, read.header.number, &read.candidates)?;
+        keep_endorsed(&mut private, &read, &outcome);
+        Ok(Self { basis, ..read.finish(snapshot, outcome, private)? })
     }
 
     /// Finds again what a block changes that was committed with these verdicts.
@@ -51,33 +61,15 @@ impl Validated {
         verdicts: Vec<TxValidationCode>,
         private: PrivateWrites,
     ) -> Result<Self, StoreError> {
-        Self::with_rules(snapshot, block, verdicts, private, mvcc::replay)
+        let read = Read::new(snapshot, block, verdicts, &private)?;
+        let outcome = mvcc::replay(snapshot, read.header.number, &read.candidates)?;
+        read.finish(snapshot, outcome, private)
     }
 
-    fn with_rules(
-        snapshot: &StateSnapshot,
-        mut block: Block,
-        verdicts: Vec<TxValidationCode>,
-        mut private: PrivateWrites,
-        rules: impl FnOnce(&dyn Snapshot, u64, &[Candidate]) -> Result<Outcome, crate::Error>,
-    ) -> Result<Self, StoreError> {
-        let (header, entries) = read_block(snapshot.tip(), &block, verdicts, &private)?;
-        let (ids, candidates): (Vec<_>, Vec<_>) =
-            entries.into_iter().map(|entry| (entry.id, entry.candidate)).unzip();
-        let outcome = rules(snapshot, header.number, &candidates)?;
-        keep_what_counts(&mut private, &outcome);
-        block::set_transactions_filter(&mut block, &outcome.codes);
-        let filter = block::transactions_filter(&block);
-        let tip = Tip {
-            height: header.number + 1,
-            block_hash: Bytes::copy_from_slice(&block::header_hash(&header)),
-            commit_hash: commit_hash(snapshot.tip(), &filter, &outcome.updates),
-        };
-        block::set_commit_hash(&mut block, &tip.commit_hash);
-        let expiries = expiry::of(snapshot, header.number, &outcome.updates)?;
-        let history = valid_sets(candidates, &outcome.codes);
-        let transactions = ids.into_iter().zip(outcome.codes).collect();
-        Ok(Self { block, header, tip, private, updates: outcome.updates, expiries, transactions, history })
+    /// Finds again what the block changes, because private writes of earlier blocks came meanwhile.
+    pub(super) fn again(self, snapshot: &StateSnapshot) -> Result<Self, StoreError> {
+        let verdicts = self.transactions.iter().map(|(_, code)| *code).collect();
+        Self::replay(snapshot, self.block, verdicts, self.private)
     }
 
     /// The block's number.
@@ -115,6 +107,8 @@ impl Validated {
             expiries: &self.expiries,
             transactions: &self.transactions,
             history: history.then_some(&self.history),
+            missing: &self.missing,
+            outlived: &self.outlived,
         }
     }
 
@@ -155,35 +149,79 @@ impl Committed {
     }
 }
 
-/// Checks that a block follows the tip and hangs together, and reads its entries.
-fn read_block(
-    tip: &Tip,
-    block: &Block,
-    verdicts: Vec<TxValidationCode>,
-    private: &PrivateWrites,
-) -> Result<(BlockHeader, Vec<Entry>), StoreError> {
-    let malformed = |block: u64, reason: String| StoreError::MalformedBlock { block, reason };
-    let header = block.header.clone().ok_or_else(|| malformed(0, "it has no header".to_owned()))?;
-    check_header(tip, &header)?;
-    let data = block.data.as_ref().ok_or_else(|| malformed(header.number, "it has no data".to_owned()))?;
-    let found = block::data_hash(&data.data);
-    if header.data_hash != found[..] {
-        let (expected, found) = (hex(&header.data_hash), hex(&found));
-        return Err(StoreError::WrongDataHash { block: header.number, expected, found });
-    }
-    if verdicts.len() != data.data.len() {
-        let reason = format!("{} verdicts came with its {} transactions", verdicts.len(), data.data.len());
-        return Err(malformed(header.number, reason));
-    }
-    let entries = (0..)
-        .zip(&data.data)
-        .zip(verdicts)
-        .map(|((index, bytes), code)| Entry::read(bytes, code, private.get(&index).cloned()));
-    Ok((header, entries.collect()))
+/// A block that follows the tip and hangs together, with its entries read.
+struct Read {
+    block: Block,
+    header: BlockHeader,
+    ids: Vec<Option<String>>,
+    candidates: Vec<Candidate>,
 }
 
-/// Drops the private writes of transactions that are not valid, and those that are not what was endorsed.
-fn keep_what_counts(private: &mut PrivateWrites, outcome: &Outcome) {
+impl Read {
+    fn new(
+        snapshot: &StateSnapshot,
+        block: Block,
+        verdicts: Vec<TxValidationCode>,
+        private: &PrivateWrites,
+    ) -> Result<Self, StoreError> {
+        let malformed = |block: u64, reason: String| StoreError::MalformedBlock { block, reason };
+        let header = block.header.clone().ok_or_else(|| malformed(0, "it has no header".to_owned()))?;
+        check_header(snapshot.tip(), &header)?;
+        let data =
+            block.data.as_ref().ok_or_else(|| malformed(header.number, "it has no data".to_owned()))?;
+        let found = block::data_hash(&data.data);
+        if header.data_hash != found[..] {
+            let (expected, found) = (hex(&header.data_hash), hex(&found));
+            return Err(StoreError::WrongDataHash { block: header.number, expected, found });
+        }
+        if verdicts.len() != data.data.len() {
+            let reason =
+                format!("{} verdicts came with its {} transactions", verdicts.len(), data.data.len());
+            return Err(malformed(header.number, reason));
+        }
+        let entries = (0..)
+            .zip(&data.data)
+            .zip(verdicts)
+            .map(|((index, bytes), code)| Entry::read(bytes, code, private.get(&index).cloned()));
+        let (ids, candidates) = entries.map(|entry| (entry.id, entry.candidate)).unzip();
+        Ok(Self { block, header, ids, candidates })
+    }
+
+    fn finish(
+        mut self,
+        snapshot: &StateSnapshot,
+        outcome: Outcome,
+        private: PrivateWrites,
+    ) -> Result<Validated, StoreError> {
+        let number = self.header.number;
+        block::set_transactions_filter(&mut self.block, &outcome.codes);
+        let filter = block::transactions_filter(&self.block);
+        let tip = Tip {
+            height: number + 1,
+            block_hash: Bytes::copy_from_slice(&block::header_hash(&self.header)),
+            commit_hash: commit_hash(snapshot.tip(), &filter, &outcome.updates),
+        };
+        block::set_commit_hash(&mut self.block, &tip.commit_hash);
+        let mut lives = Lives::new(snapshot);
+        Ok(Validated {
+            expiries: lives.expiries(&outcome.updates)?,
+            outlived: lives.outlived(number, &outcome.updates)?,
+            missing: missing(number, &self.candidates, &outcome.codes, &private),
+            block: self.block,
+            header: self.header,
+            tip,
+            private,
+            updates: outcome.updates,
+            history: valid_sets(self.candidates, &outcome.codes),
+            transactions: self.ids.into_iter().zip(outcome.codes).collect(),
+            basis: 0,
+        })
+    }
+}
+
+/// Drops private writes that are not what was endorsed. As in Fabric those of transactions that are not valid are
+/// kept in the log, though they change nothing.
+fn keep_endorsed(private: &mut PrivateWrites, read: &Read, outcome: &Outcome) {
     for mismatch in &outcome.mismatches {
         tracing::warn!(
             transaction = mismatch.transaction,
@@ -192,17 +230,68 @@ fn keep_what_counts(private: &mut PrivateWrites, outcome: &Outcome) {
             "private writes that were not endorsed are left out"
         );
         let Some(writes) = private.get_mut(&mismatch.transaction) else { continue };
-        for namespace in &mut writes.ns_pvt_rwset {
-            if namespace.namespace == mismatch.namespace {
-                namespace.collection_pvt_rwset.retain(|set| set.collection_name != mismatch.collection);
+        retain(writes, |namespace, collection, _| {
+            namespace != mismatch.namespace || collection != mismatch.collection
+        });
+    }
+    let entries = read.block.data.as_ref().map(|data| data.data.as_slice()).unwrap_or_default();
+    private.retain(|index, writes| {
+        let place = usize::try_from(*index).ok();
+        let Some((entry, code)) = place.and_then(|at| Some((entries.get(at)?, outcome.codes.get(at)?)))
+        else {
+            return false;
+        };
+        if *code != TxValidationCode::Valid {
+            let set = read_set(entry).unwrap_or_default();
+            retain(writes, |namespace, collection, rwset| {
+                let endorsed = set.private_set_hash(namespace, collection);
+                endorsed.is_some_and(|hash| *hash == sha256([rwset.as_ref()])[..])
+            });
+        }
+        !writes.ns_pvt_rwset.is_empty()
+    });
+}
+
+fn retain(writes: &mut TxPvtReadWriteSet, keep: impl Fn(&str, &str, &Bytes) -> bool) {
+    for namespace in &mut writes.ns_pvt_rwset {
+        let name = &namespace.namespace;
+        namespace.collection_pvt_rwset.retain(|set| keep(name, &set.collection_name, &set.rwset));
+    }
+    writes.ns_pvt_rwset.retain(|namespace| !namespace.collection_pvt_rwset.is_empty());
+}
+
+/// The private writes of valid transactions that are not at hand.
+fn missing(
+    block: u64,
+    candidates: &[Candidate],
+    codes: &[TxValidationCode],
+    private: &PrivateWrites,
+) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for ((candidate, code), transaction) in candidates.iter().zip(codes).zip(0..) {
+        let Some(set) = candidate.set.as_ref().filter(|_| *code == TxValidationCode::Valid) else { continue };
+        let at_hand = |namespace: &str, collection: &str| {
+            let sets = private.get(&transaction).map(|writes| writes.ns_pvt_rwset.as_slice());
+            sets.unwrap_or_default().iter().any(|set| {
+                set.namespace == namespace
+                    && set.collection_pvt_rwset.iter().any(|set| set.collection_name == collection)
+            })
+        };
+        for namespace in &set.namespaces {
+            for collection in &namespace.collections {
+                let has_private_set = !collection.private_set_hash.is_empty();
+                if has_private_set && !at_hand(&namespace.namespace, &collection.collection) {
+                    missing.push(Missing {
+                        namespace: namespace.namespace.clone(),
+                        collection: collection.collection.clone(),
+                        block,
+                        transaction,
+                    });
+                }
             }
         }
-        writes.ns_pvt_rwset.retain(|namespace| !namespace.collection_pvt_rwset.is_empty());
     }
-    private.retain(|index, writes| {
-        let code = usize::try_from(*index).ok().and_then(|index| outcome.codes.get(index));
-        code == Some(&TxValidationCode::Valid) && !writes.ns_pvt_rwset.is_empty()
-    });
+    missing
 }
 
 /// The genesis block has no commit hash.

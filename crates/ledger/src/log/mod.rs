@@ -54,7 +54,7 @@ impl Default for LogOptions {
 pub struct Record {
     /// The block with its metadata.
     pub block: Block,
-    /// The private writes that were at hand when the block was committed.
+    /// Its private writes: in the log those that were at hand when it was committed.
     pub private: PrivateWrites,
 }
 

@@ -1,5 +1,6 @@
 //! Judges a block's transactions by what they read, and says what the valid ones change.
 
+mod late;
 mod operations;
 mod private;
 mod ranges;
@@ -14,7 +15,9 @@ use selvedge_proto::rwset::TxPvtReadWriteSet;
 use crate::rwset::{NamespaceSet, ReadWriteSet};
 use crate::{Error, Snapshot, Space, StoredValue, Update, Updates, Version};
 
+pub use late::late;
 pub use private::PrivateMismatch;
+pub(crate) use private::decode as decode_private;
 
 /// A transaction of a block as it comes to MVCC.
 #[derive(Clone, Debug)]

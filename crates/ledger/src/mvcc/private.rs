@@ -78,7 +78,8 @@ fn is_endorsed(set: &ReadWriteSet, namespace: &str, collection: &str, private: &
     expected.is_some_and(|expected| *expected == sha256([private.as_ref()])[..])
 }
 
-fn decode(private: &Bytes) -> Option<KvrwSet> {
+/// A private set; `None` if it cannot be decoded or is larger than any endorser makes.
+pub(crate) fn decode(private: &Bytes) -> Option<KvrwSet> {
     check_private_elements(private).ok()?;
     KvrwSet::decode(private.clone()).ok()
 }
@@ -144,7 +145,8 @@ fn remove_purged(state: &mut Overlay<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn hashed_space(private: &Space) -> Option<Space> {
+/// Where the hashes of a private space are.
+pub(super) fn hashed_space(private: &Space) -> Option<Space> {
     Some(Space::hashed(private.namespace().clone(), private.collection()?.clone()))
 }
 

@@ -6,6 +6,8 @@
 
 mod encoding;
 mod history;
+mod missing;
+mod purges;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransactio
 use selvedge_proto::protos::TxValidationCode;
 
 pub(crate) use self::history::{Places, ValidSets};
+pub use self::missing::Missing;
+pub(crate) use self::missing::Outlived;
 pub use self::snapshot::StateSnapshot;
 use crate::storage::Storage;
 use crate::{Space, StoreError, Update, Updates, Version, database};
@@ -29,7 +33,7 @@ const EXPIRIES: TableDefinition<'_, (u64, &[u8]), &[u8]> =
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const FORMAT: &str = "format";
-const CURRENT_FORMAT: &[u8] = b"2";
+const CURRENT_FORMAT: &[u8] = b"3";
 const HEIGHT: &str = "height";
 const BLOCK_HASH: &str = "block hash";
 const COMMIT_HASH: &str = "commit hash";
@@ -75,6 +79,18 @@ pub(crate) struct BlockChanges<'a> {
     pub(crate) transactions: &'a [(Option<String>, TxValidationCode)],
     /// What goes into the index of keys' histories, if the ledger keeps one.
     pub(crate) history: Option<&'a ValidSets>,
+    /// The private writes of its valid transactions that are not at hand.
+    pub(crate) missing: &'a [Missing],
+    /// The collections of which something has outlived its time.
+    pub(crate) outlived: &'a [Outlived],
+}
+
+/// What private writes that came after their block do to the state.
+pub(crate) struct LateChanges<'a> {
+    pub(crate) updates: &'a Updates,
+    pub(crate) expiries: &'a [Expiry],
+    /// What is missing no more.
+    pub(crate) settled: &'a [Missing],
 }
 
 /// The state database.
@@ -105,12 +121,11 @@ impl StateStore {
         self.commit(transaction)
     }
 
-    /// Commits what the next snapshot shows.
-    fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
-        transaction.commit().map_err(StoreError::database("commit a block", &self.path))?;
-        let next = Arc::new(StateSnapshot::take(&self.database, &self.path)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(())
+    /// Takes in private writes of blocks that it has taken in before, and makes everything safe.
+    pub(crate) fn apply_late(&self, changes: &LateChanges<'_>) -> Result<(), StoreError> {
+        let transaction = self.begin(true)?;
+        write_late(&transaction, changes).map_err(self.failed("take in private writes"))?;
+        self.commit(transaction)
     }
 
     /// Makes everything applied so far safe.
@@ -130,6 +145,14 @@ impl StateStore {
         Ok(transaction)
     }
 
+    /// Ends a transaction and shows what it changed.
+    fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
+        transaction.commit().map_err(StoreError::database("commit a change", &self.path))?;
+        let next = Arc::new(StateSnapshot::take(&self.database, &self.path)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
     fn failed(&self, action: &'static str) -> impl FnOnce(redb::Error) -> StoreError {
         StoreError::database(action, &self.path)
     }
@@ -145,6 +168,8 @@ fn begin(database: &Database, path: &Path) -> Result<(), StoreError> {
         transaction.open_table(TRANSACTIONS)?;
         transaction.open_table(EXPIRIES)?;
         transaction.open_table(history::HISTORY)?;
+        transaction.open_table(missing::MISSING)?;
+        transaction.open_table(purges::PURGES)?;
         transaction.open_table(META)?.insert(FORMAT, CURRENT_FORMAT)?;
         transaction.commit()?;
         Ok(())
@@ -158,6 +183,8 @@ fn write_block(transaction: &WriteTransaction, changes: &BlockChanges<'_>) -> Re
     if let Some(sets) = changes.history {
         history::write(transaction, number, sets)?;
     }
+    missing::write(transaction, changes)?;
+    purges::write(transaction, changes)?;
     let mut blocks = transaction.open_table(BLOCKS)?;
     blocks.insert(&*changes.tip.block_hash, number)?;
     let mut transactions = transaction.open_table(TRANSACTIONS)?;
@@ -191,7 +218,23 @@ fn write_state(
             state.remove(key)?;
         }
     }
-    for (space, keys) in changes.updates.spaces() {
+    drop((state, expiries));
+    write_updates(transaction, changes.updates, changes.expiries)
+}
+
+fn write_late(transaction: &WriteTransaction, changes: &LateChanges<'_>) -> Result<(), redb::Error> {
+    write_updates(transaction, changes.updates, changes.expiries)?;
+    missing::settle(transaction, changes.settled)
+}
+
+fn write_updates(
+    transaction: &WriteTransaction,
+    updates: &Updates,
+    new_expiries: &[Expiry],
+) -> Result<(), redb::Error> {
+    let mut state = transaction.open_table(STATE)?;
+    let mut expiries = transaction.open_table(EXPIRIES)?;
+    for (space, keys) in updates.spaces() {
         let prefix = encoding::prefix(space);
         for (key, update) in keys {
             let key = [prefix.as_slice(), key].concat();
@@ -201,7 +244,7 @@ fn write_state(
             };
         }
     }
-    for expiry in changes.expiries {
+    for expiry in new_expiries {
         let key = encoding::key(&expiry.space, &expiry.key);
         expiries.insert((expiry.block, key.as_slice()), encoding::version(expiry.version).as_slice())?;
     }

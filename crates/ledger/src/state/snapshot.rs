@@ -9,7 +9,7 @@ use selvedge_proto::protos::TxValidationCode;
 use super::history::{HISTORY, HISTORY_HEIGHT, Place};
 use super::{
     BLOCK_HASH, BLOCKS, COMMIT_HASH, CURRENT_FORMAT, FORMAT, HEIGHT, META, STATE, TRANSACTIONS, Tip,
-    TransactionPlace, encoding,
+    TransactionPlace, encoding, missing, purges,
 };
 use crate::{Error, RangeIterator, Snapshot, Space, StoreError, StoredValue};
 
@@ -22,6 +22,8 @@ pub struct StateSnapshot {
     blocks: ReadOnlyTable<&'static [u8], u64>,
     transactions: ReadOnlyTable<&'static str, (u64, u32, i32)>,
     pub(super) history: ReadOnlyTable<Place<'static>, ()>,
+    pub(super) missing: ReadOnlyTable<missing::Key<'static>, ()>,
+    pub(super) purges: ReadOnlyTable<purges::Key<'static>, (u64, u64)>,
 }
 
 impl StateSnapshot {
@@ -47,6 +49,8 @@ impl StateSnapshot {
                 blocks: transaction.open_table(BLOCKS)?,
                 transactions: transaction.open_table(TRANSACTIONS)?,
                 history: transaction.open_table(HISTORY)?,
+                missing: transaction.open_table(missing::MISSING)?,
+                purges: transaction.open_table(purges::PURGES)?,
             }))
         };
         read().map_err(StoreError::database("be read", path))?.ok_or_else(|| unknown_format(path))
@@ -74,7 +78,7 @@ impl StateSnapshot {
         }))
     }
 
-    fn failed(&self, error: redb::StorageError) -> Error {
+    pub(super) fn failed(&self, error: redb::StorageError) -> Error {
         StoreError::database("be read", &self.path)(error).into()
     }
 }

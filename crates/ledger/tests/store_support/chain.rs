@@ -67,6 +67,29 @@ pub(crate) fn put_private(id: &str, key: &str, value: &str) -> (Bytes, TxPvtRead
     (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
 }
 
+/// An endorsed transaction that purges a private key, with its private writes.
+pub(crate) fn purge_private(id: &str, key: &str) -> (Bytes, TxPvtReadWriteSet) {
+    let writes = KvrwSet { writes: vec![write(key, "")], ..KvrwSet::default() }.encode_to_vec();
+    let hashed = KvWriteHash {
+        key_hash: sha256(key.as_bytes()),
+        is_delete: true,
+        is_purge: true,
+        ..KvWriteHash::default()
+    };
+    let public = KvrwSet::default();
+    let mut set = NamespaceSet { namespace: CHAINCODE.to_owned(), public, collections: Vec::new() };
+    set.collections.push(CollectionSet {
+        collection: COLLECTION.to_owned(),
+        hashed: HashedRwSet { hashed_writes: vec![hashed], ..HashedRwSet::default() },
+        private_set_hash: sha256(&writes),
+    });
+    let collection =
+        CollectionPvtReadWriteSet { collection_name: COLLECTION.to_owned(), rwset: writes.into() };
+    let namespace =
+        NsPvtReadWriteSet { namespace: CHAINCODE.to_owned(), collection_pvt_rwset: vec![collection] };
+    (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
+}
+
 /// A chain of `length` blocks with a few transactions each, some of which conflict and some of which are private.
 pub(crate) fn chain(seed: u64, length: u64) -> Vec<Link> {
     let mut dice = Dice::new(seed);
