@@ -145,8 +145,20 @@ impl Gateway {
     ) -> Result<Submitted, ClientError> {
         let proposal = proposal.sign(&self.identity)?;
         let envelope = self.endorse(&proposal, organizations).await?;
-        let response = response_of(&envelope)?;
-        let envelope = sign_envelope(envelope, &self.identity)?;
+        self.submit_endorsed(proposal, envelope).await
+    }
+
+    /// Signs a transaction that this or another peer's gateway had endorsed, and has it ordered.
+    ///
+    /// # Errors
+    /// With the gateway's status when the orderer refuses.
+    pub async fn submit_endorsed(
+        &self,
+        proposal: Proposal,
+        endorsed: Envelope,
+    ) -> Result<Submitted, ClientError> {
+        let response = response_of(&endorsed)?;
+        let envelope = sign_envelope(endorsed, &self.identity)?;
         let request = SubmitRequest {
             transaction_id: proposal.tx_id.clone(),
             channel_id: proposal.channel_id.clone(),
@@ -197,7 +209,15 @@ impl Gateway {
         Ok(Commit { block: answer.block_number, code })
     }
 
-    async fn endorse(&self, proposal: &Proposal, organizations: &[String]) -> Result<Envelope, ClientError> {
+    /// Has a transaction endorsed, by the peers of these organisations or of those that the gateway chooses.
+    ///
+    /// # Errors
+    /// With the gateway's status when too few peers endorse.
+    pub async fn endorse(
+        &self,
+        proposal: &Proposal,
+        organizations: &[String],
+    ) -> Result<Envelope, ClientError> {
         let request = EndorseRequest {
             transaction_id: proposal.tx_id.clone(),
             channel_id: proposal.channel_id.clone(),

@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use selvedge_client::configuration::Broadcast;
 use selvedge_client::{Deliver, Gateway, Lifecycle};
 use selvedge_identity::SigningIdentity;
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
 use selvedge_orderer::{BroadcastService, Orderer, OrdererConfig};
-use selvedge_peer::endorser::Endorser;
+use selvedge_peer::gateway::Broadcaster;
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_proto::common::Block;
 use selvedge_tls::{ClientTls, DialOptions, Identity, Limits, Listener, ServerSecurity, ServerTls};
@@ -16,8 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::genesis::{self, Places};
 use crate::hold::Hold;
 use crate::identities::{Kind, Member, Organization, OrganizationSpec, Role};
-use crate::peer::{NetworkPeer, PeerSetup};
+use crate::peer::{self, NetworkPeer, PeerSetup};
 use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, broadcaster, status};
+
+/// After how long to look again whether the ledgers of a stopped peer are closed, and how often at most. A peer whose
+/// ledgers stay open cannot be started again, and says so then.
+const CLOSING: Duration = Duration::from_millis(5);
+const CLOSINGS: usize = 2000;
 
 /// How many envelopes of a channel may wait at the orderer before whoever sends one waits too.
 const ORDERER_QUEUE: usize = 4096;
@@ -29,7 +37,14 @@ pub struct Network {
     orderers: Organization,
     orderer: Arc<Orderer>,
     orderer_address: SocketAddr,
+    broadcaster: Arc<dyn Broadcaster>,
+    storage: Arc<dyn Storage>,
+    /// The genesis blocks of the channels.
+    genesis: Vec<Block>,
+    /// The peers that run, by organisation.
     peers: Vec<NetworkPeer>,
+    /// Where peers listen, by name; one that is started again listens where it did.
+    addresses: BTreeMap<String, SocketAddr>,
     edge: Edge,
     stopping: CancellationToken,
     servers: Vec<JoinHandle<()>>,
@@ -72,7 +87,7 @@ impl Network {
             orderer_port: orderer_address.port(),
             organizations: &organizations,
         };
-        let blocks = config
+        let genesis = config
             .channels
             .iter()
             .map(|channel| genesis::open(&config.folder, channel, &places))
@@ -86,20 +101,21 @@ impl Network {
                 setups.push(setup);
             }
         }
-        for block in &blocks {
+        // Whoever has to catch up asks the others for private data.
+        for setup in &setups {
+            peer::share_private_data(&setup.peer, setups.iter().map(|setup| &setup.peer));
+        }
+        for block in &genesis {
             let source = Arc::new(orderer.join(block)?);
             for setup in &setups {
                 setup.peer.join(block.clone(), Arc::clone(&source) as _).await?;
             }
         }
-        let endorsers: Vec<Arc<dyn Endorser>> =
-            setups.iter().map(|setup| Arc::new(setup.endorser.clone()) as _).collect();
         let broadcaster = broadcaster::of(&orderer, node, orderer_address);
-        let mut peers = Vec::new();
-        for setup in setups {
-            let (peer, services, listener) = setup.finish(&endorsers, &broadcaster, &stopping);
-            servers.push(serve(peer.name(), services, listener, &stopping));
-            peers.push(peer);
+        let peers: Vec<_> = setups.into_iter().map(|setup| setup.serve(stopping.child_token())).collect();
+        let addresses = peers.iter().map(|peer| (peer.name().to_owned(), peer.address())).collect();
+        for peer in &peers {
+            peer.meet(&peers, &broadcaster);
         }
         Ok(Self {
             config,
@@ -107,7 +123,11 @@ impl Network {
             orderers,
             orderer,
             orderer_address,
+            broadcaster,
+            storage,
+            genesis,
             peers,
+            addresses,
             edge,
             stopping,
             servers,
@@ -161,7 +181,7 @@ impl Network {
         self.orderer_address
     }
 
-    /// The peers, by organisation.
+    /// The peers that run, by organisation.
     pub fn peers(&self) -> &[NetworkPeer] {
         &self.peers
     }
@@ -199,6 +219,17 @@ impl Network {
         Ok(Lifecycle::new(channel.clone(), Gateway::new(channel, identity)))
     }
 
+    /// The orderer over TLS.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn broadcast(&self) -> Result<Broadcast, NetworkError> {
+        let unknown = || NetworkError::UnknownMember { name: "orderer".to_owned() };
+        let node = self.orderers.members(Role::Orderer).next().ok_or_else(unknown)?;
+        let roots_pem = self.orderers.tls_authority().certificate_pem();
+        Ok(Broadcast::new(connect(node.name(), self.orderer_address, roots_pem).await?))
+    }
+
     /// The administrator of a peer's organisation.
     ///
     /// # Errors
@@ -211,7 +242,7 @@ impl Network {
             .admin()
     }
 
-    /// Waits until every peer has committed a block, so that what they endorse next agrees.
+    /// Waits until every peer that runs has committed a block, so that what they endorse next agrees.
     ///
     /// # Errors
     /// When a peer has not joined the channel, or has stopped.
@@ -223,6 +254,75 @@ impl Network {
             height.wait_for(|height| *height > number).await.map_err(|_| unknown())?;
         }
         Ok(())
+    }
+
+    /// Stops one peer, as if its machine were switched off: the others go on without it.
+    ///
+    /// # Errors
+    /// When no peer of this name runs.
+    pub async fn stop_peer(&mut self, name: &str) -> Result<(), NetworkError> {
+        let place = self.peers.iter().position(|peer| peer.name() == name);
+        let unknown = || NetworkError::UnknownMember { name: name.to_owned() };
+        let stopped = self.peers.remove(place.ok_or_else(unknown)?);
+        self.meet_each_other();
+        let ledgers: Vec<_> = self
+            .config
+            .channels
+            .iter()
+            .filter_map(|channel| stopped.channel(channel))
+            .map(|channel| Arc::downgrade(&channel))
+            .collect();
+        stopped.shutdown().await;
+        // A call that was under way may hold a ledger open for a moment longer.
+        for _ in 0..CLOSINGS {
+            if ledgers.iter().all(|ledger| ledger.strong_count() == 0) {
+                break;
+            }
+            tokio::time::sleep(CLOSING).await;
+        }
+        Ok(())
+    }
+
+    /// Starts a peer again that was stopped. It listens where it did, and catches up.
+    ///
+    /// # Errors
+    /// When the network has no such peer, or as [`Network::start`].
+    pub async fn start_peer(&mut self, name: &str) -> Result<(), NetworkError> {
+        let unknown = || NetworkError::UnknownMember { name: name.to_owned() };
+        let (organization, member) = self
+            .organizations
+            .iter()
+            .find_map(|organization| {
+                let mut members = organization.members(Role::Peer);
+                Some((organization, members.find(|member| member.name() == name)?))
+            })
+            .ok_or_else(unknown)?;
+        let port = self.addresses.get(name).ok_or_else(unknown)?.port();
+        let listener = listen(member, port).await?;
+        let storage = Arc::clone(&self.storage);
+        let setup = PeerSetup::new(member, organization, listener, storage, &self.config)?;
+        peer::share_private_data(&setup.peer, self.peers.iter().map(NetworkPeer::node));
+        for (block, channel) in self.genesis.iter().zip(&self.config.channels) {
+            let source = self.orderer.source(channel).ok_or_else(unknown)?;
+            setup.peer.join(block.clone(), Arc::new(source)).await?;
+        }
+        let started = setup.serve(self.stopping.child_token());
+        let order: Vec<&str> = self
+            .organizations
+            .iter()
+            .flat_map(|organization| organization.members(Role::Peer))
+            .map(Member::name)
+            .collect();
+        self.peers.push(started);
+        self.peers.sort_by_key(|peer| order.iter().position(|name| *name == peer.name()));
+        self.meet_each_other();
+        Ok(())
+    }
+
+    fn meet_each_other(&self) {
+        for peer in &self.peers {
+            peer.meet(&self.peers, &self.broadcaster);
+        }
     }
 
     /// Ends all servers, orders what is in line, and closes the ledgers.
@@ -304,7 +404,12 @@ async fn listen(member: &Member, port: u16) -> Result<Listener, NetworkError> {
         .map_err(|source| NetworkError::Port { name, port, source })
 }
 
-fn serve(name: &str, services: Services, listener: Listener, stopping: &CancellationToken) -> JoinHandle<()> {
+pub(crate) fn serve(
+    name: &str,
+    services: Services,
+    listener: Listener,
+    stopping: &CancellationToken,
+) -> JoinHandle<()> {
     let name = name.to_owned();
     let stopped = stopping.clone().cancelled_owned();
     tokio::spawn(async move {

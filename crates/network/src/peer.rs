@@ -6,23 +6,30 @@ use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::storage::Storage;
 use selvedge_peer::channel::Channel;
 use selvedge_peer::deliver::DeliverService;
-use selvedge_peer::endorser::{Endorser, EndorserConfig, EndorserService, LocalEndorser};
+use selvedge_peer::endorser::{EndorserConfig, EndorserService, LocalEndorser};
 use selvedge_peer::gateway::{Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayService};
 use selvedge_peer::host::{Host, HostConfig};
 use selvedge_peer::node::{Peer, PeerConfig};
+use selvedge_peer::private_data::PrivateDataPeer;
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_tls::Listener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::identities::{KeyPair, Member, Organization};
-use crate::{Edge, NetworkConfig, NetworkError, genesis};
+use crate::{Edge, NetworkConfig, NetworkError, genesis, network};
 
 /// A running peer of a network.
 pub struct NetworkPeer {
     peer: Peer,
+    endorser: LocalEndorser,
+    gateway: Gateway,
     member: Member,
     address: SocketAddr,
     tls_roots_pem: String,
+    /// Ends its server and whatever follows its chain.
+    stopping: CancellationToken,
+    server: JoinHandle<()>,
 }
 
 impl NetworkPeer {
@@ -51,14 +58,42 @@ impl NetworkPeer {
         self.member.tls()
     }
 
+    /// The peer without its services.
+    pub(crate) fn node(&self) -> &Peer {
+        &self.peer
+    }
+
     /// A channel that it has joined.
     pub fn channel(&self, id: &str) -> Option<Arc<Channel>> {
         self.peer.channels().get(id)
     }
 
+    /// Asks these peers for endorsements and shares private data with them. It may be among them itself.
+    pub(crate) fn meet(&self, peers: &[NetworkPeer], broadcaster: &Arc<dyn Broadcaster>) {
+        for channel in self.peer.channels().all() {
+            let endorsers = peers.iter().map(|peer| Arc::new(peer.endorser.clone()) as _).collect();
+            let broadcasters = vec![Arc::clone(broadcaster)];
+            self.gateway.set_channel(GatewayChannel { channel, endorsers, broadcasters });
+        }
+        share_private_data(&self.peer, peers.iter().map(|peer| &peer.peer));
+    }
+
+    /// Ends its services, and closes its ledgers.
     pub(crate) async fn shutdown(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.server.await {
+            tracing::error!(name = self.member.name(), %error, "a server ended badly");
+        }
         self.peer.shutdown().await;
     }
+}
+
+/// Lets a peer share private data with those of a list that are not the peer itself.
+pub(crate) fn share_private_data<'a>(peer: &Peer, peers: impl Iterator<Item = &'a Peer>) {
+    let others = peers.filter(|other| other.identity().serialized() != peer.identity().serialized());
+    peer.private_data_peers().set(
+        others.map(|other| Arc::new(other.as_private_data_peer()) as Arc<dyn PrivateDataPeer>).collect(),
+    );
 }
 
 /// A peer on its way: it commits and endorses, and serves nobody yet.
@@ -98,6 +133,7 @@ impl PeerSetup {
         let address = format!("{}:{}", member.name(), listener.local_addr().port());
         let mut endorser = EndorserConfig::new(address);
         endorser.queries.total_results = config.requests.total_query_limit;
+        endorser.private_data_peers = peer.private_data_peers().clone();
         let endorser = LocalEndorser::new(identity, local_msp, host, peer.channels().clone(), endorser);
         Ok(Self {
             peer,
@@ -108,31 +144,25 @@ impl PeerSetup {
         })
     }
 
-    /// Gives the peer its services: the gateway, which asks all peers of the network, the endorser, and Deliver. What
-    /// follows the chain ends with `stopping`.
-    pub(crate) fn finish(
-        self,
-        endorsers: &[Arc<dyn Endorser>],
-        broadcaster: &Arc<dyn Broadcaster>,
-        stopping: &CancellationToken,
-    ) -> (NetworkPeer, Services, Listener) {
+    /// Serves the peer: the gateway, the endorser, and Deliver. The gateway asks nobody until the peer has met others.
+    pub(crate) fn serve(self, stopping: CancellationToken) -> NetworkPeer {
         let gateway = Gateway::new(self.member.msp_id(), GatewayConfig::default());
-        for channel in self.peer.channels().all() {
-            let broadcasters = vec![Arc::clone(broadcaster)];
-            gateway.set_channel(GatewayChannel { channel, endorsers: endorsers.to_vec(), broadcasters });
-        }
         let channels = self.peer.channels().clone();
         let deliver = DeliverService::new(channels, self.member.msp_id(), stopping.clone());
         let services = Services::new(ServiceLimits::default())
-            .with(EndorserService::new(Arc::new(self.endorser)).server())
-            .with(GatewayService::new(gateway).until(stopping.clone()).server())
+            .with(EndorserService::new(Arc::new(self.endorser.clone())).server())
+            .with(GatewayService::new(gateway.clone()).until(stopping.clone()).server())
             .with(deliver.server());
-        let peer = NetworkPeer {
+        let address = self.listener.local_addr();
+        NetworkPeer {
+            server: network::serve(self.member.name(), services, self.listener, &stopping),
             peer: self.peer,
+            endorser: self.endorser,
+            gateway,
             member: self.member,
-            address: self.listener.local_addr(),
+            address,
             tls_roots_pem: self.tls_roots_pem,
-        };
-        (peer, services, self.listener)
+            stopping,
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::committer::Committer;
 use crate::endorser::Channels;
 use crate::error::{ChannelError, JoinError};
 use crate::host::Host;
+use crate::private_data::{Asker, EmbeddedPeer, PrivateDataPeers};
 
 /// How many good signatures a peer remembers, at about 300 bytes each.
 const REMEMBERED_SIGNATURES: usize = 50_000;
@@ -54,6 +55,7 @@ pub struct Peer {
     host: Host,
     channels: Channels,
     signatures: Arc<VerificationCache>,
+    private_data_peers: PrivateDataPeers,
     committers: Mutex<Committers>,
 }
 
@@ -72,6 +74,7 @@ impl Peer {
             host,
             channels: Channels::default(),
             signatures: VerificationCache::new(REMEMBERED_SIGNATURES),
+            private_data_peers: PrivateDataPeers::default(),
             committers: Mutex::default(),
         }
     }
@@ -106,6 +109,17 @@ impl Peer {
         &self.signatures
     }
 
+    /// The other peers with which this one shares private data; nobody until they are set.
+    pub fn private_data_peers(&self) -> &PrivateDataPeers {
+        &self.private_data_peers
+    }
+
+    /// This peer as other peers of the process share private data with it.
+    pub fn as_private_data_peer(&self) -> EmbeddedPeer {
+        let identity = self.config.identity.serialized().clone();
+        EmbeddedPeer::new(identity, self.msp_id().to_owned(), self.channels.clone())
+    }
+
     /// Joins a channel, or continues with one that an earlier run joined, and commits the blocks that the source
     /// gives from now on.
     ///
@@ -126,7 +140,12 @@ impl Peer {
         let (storage, signatures) = (Arc::clone(&self.config.storage), Arc::clone(&self.signatures));
         let opened = spawn_blocking(move || Channel::open(storage, ledger, Some(genesis), signatures));
         let channel = Arc::new(opened.await.map_err(|_| JoinError::BrokenOff(id.clone()))??);
-        place.fill(|| Committer::start(Arc::clone(&channel), source, self.msp_id().to_owned()))?;
+        let asker = Asker {
+            msp_id: self.msp_id().to_owned(),
+            identity: self.config.identity.serialized().clone(),
+            peers: self.private_data_peers.clone(),
+        };
+        place.fill(|| Committer::start(Arc::clone(&channel), source, asker))?;
         self.channels.insert(Arc::clone(&channel));
         tracing::info!(channel = id, height = channel.ledger().height(), "the peer has joined");
         Ok(channel)

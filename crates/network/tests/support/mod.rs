@@ -1,6 +1,7 @@
 //! A network of one organisation, whose chaincode the tests bring along.
 #![allow(dead_code, reason = "every test takes what it needs")]
 
+pub(crate) mod collections;
 pub(crate) mod forge;
 pub(crate) mod line;
 pub(crate) mod scripted;
@@ -118,7 +119,7 @@ fn answered(result: Result<protos::Response, ClientError>) -> Result<Bytes, Stri
 }
 
 /// An address that is free at the moment. The package names it before the server is started.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 

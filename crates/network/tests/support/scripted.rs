@@ -45,6 +45,11 @@ impl Scripted {
         within(self.sessions.recv()).await.unwrap()
     }
 
+    /// The next stream, however long that takes.
+    pub(crate) async fn accept_forever(&mut self) -> Session {
+        self.sessions.recv().await.unwrap()
+    }
+
     /// The next stream, registered under this id and ready.
     pub(crate) async fn accept_ready(&mut self, package_id: &str) -> Session {
         let mut session = self.accept().await;
@@ -89,6 +94,11 @@ impl Session {
 
     pub(crate) async fn receive(&mut self) -> ChaincodeMessage {
         within(self.incoming.message()).await.unwrap().expect("the peer keeps the stream open")
+    }
+
+    /// The next message, however long that takes; `None` when the peer has ended the stream.
+    pub(crate) async fn next(&mut self) -> Option<ChaincodeMessage> {
+        self.incoming.message().await.ok().flatten()
     }
 
     /// Waits until the peer has ended the stream.

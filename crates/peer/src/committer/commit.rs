@@ -1,13 +1,22 @@
 //! Judges a prepared block and puts it into the ledger.
 
+use tokio::sync::Notify;
+
 use super::error::CommitError;
 use super::prepare::Prepared;
-use super::private;
 use crate::channel::Channel;
+use crate::private_data::{self, Asker};
 
 /// Commits a block and gives the ledger's height after it. When it returns, the configuration is that of the block,
 /// and whoever waits for its transactions was told.
-pub(super) fn commit(channel: &Channel, msp_id: &str, prepared: Prepared) -> Result<u64, CommitError> {
+///
+/// It asks other peers for private data that this one lacks, and tells `missing` when nobody has it.
+pub(super) fn commit(
+    channel: &Channel,
+    asker: &Asker,
+    missing: &Notify,
+    prepared: Prepared,
+) -> Result<u64, CommitError> {
     let Prepared { number, block, examined, .. } = prepared;
     let ledger = channel.ledger();
     let of_ledger = |source| CommitError::Ledger { number, source };
@@ -15,11 +24,13 @@ pub(super) fn commit(channel: &Channel, msp_id: &str, prepared: Prepared) -> Res
 
     let snapshot = ledger.snapshot();
     let judged = examined.judge(&snapshot).map_err(of_judging)?;
-    let members = private::Members::new(&*snapshot, examined.config(), msp_id);
-    let private =
-        private::gather(members, channel.transient(), &examined, &judged.codes).map_err(of_ledger)?;
-    let validated = ledger.validate(block, judged.codes, private).map_err(of_ledger)?;
+    let gathered =
+        private_data::gather(channel, asker, &snapshot, &examined, &judged.codes).map_err(of_ledger)?;
+    let validated = ledger.validate(block, judged.codes, gathered.writes).map_err(of_ledger)?;
     let committed = ledger.commit(validated).map_err(of_ledger)?;
+    if gathered.missing > 0 {
+        missing.notify_one();
+    }
     if let Some(config) = judged.config {
         tracing::info!(
             channel = channel.id(),

@@ -15,7 +15,6 @@
 mod commit;
 mod error;
 mod prepare;
-mod private;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use selvedge_ledger::source::BlockSource;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +31,7 @@ use self::commit::commit;
 use self::error::CommitError;
 use self::prepare::{Position, Prepared};
 use crate::channel::{Channel, ChannelState};
+use crate::private_data::{Asker, Reconciler};
 
 /// How many blocks may be prepared and wait for the one that is being committed.
 const AHEAD: usize = 1;
@@ -50,13 +50,13 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// Continues the channel from its ledger's height. `msp_id` is the peer's own organization, whose private data it
-    /// keeps. It must be called within a tokio runtime.
-    pub(crate) fn start(channel: Arc<Channel>, source: Arc<dyn BlockSource>, msp_id: String) -> Self {
+    /// Continues the channel from its ledger's height. `asker` is the peer as it asks others for private data. It must
+    /// be called within a tokio runtime.
+    pub(crate) fn start(channel: Arc<Channel>, source: Arc<dyn BlockSource>, asker: Asker) -> Self {
         let stopping = CancellationToken::new();
         channel.notifier().start();
         channel.set_state(ChannelState::Running);
-        let task = tokio::spawn(run(channel, source, msp_id, stopping.clone()));
+        let task = tokio::spawn(run(channel, source, asker, stopping.clone()));
         Self { stopping, task }
     }
 
@@ -69,17 +69,14 @@ impl Committer {
     }
 }
 
-async fn run(
-    channel: Arc<Channel>,
-    source: Arc<dyn BlockSource>,
-    msp_id: String,
-    stopping: CancellationToken,
-) {
+async fn run(channel: Arc<Channel>, source: Arc<dyn BlockSource>, asker: Asker, stopping: CancellationToken) {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let (settled_sender, settled) = watch::channel(channel.ledger().height());
+    let missing = Arc::new(Notify::new());
+    let reconciler = Reconciler::start(Arc::clone(&channel), asker.clone(), Arc::clone(&missing));
     let committing = spawn_blocking({
         let channel = Arc::clone(&channel);
-        move || commit_all(&channel, &msp_id, receiver, &settled_sender)
+        move || commit_all(&channel, &asker, &missing, receiver, &settled_sender)
     });
     let reader = Reader { channel: &channel, source: &*source, sender, settled };
     let read = tokio::select! {
@@ -88,6 +85,7 @@ async fn run(
         never = flush_now_and_then(&channel) => match never {},
     };
     // The reader is gone, so the committing thread ends with what it has.
+    reconciler.stop().await;
     let state = match (committing.await, read) {
         (Ok(Ok(())), Ok(())) => ChannelState::Stopped,
         (Ok(Err(error)), _) => ChannelState::Failed(chain(&error).into()),
@@ -103,12 +101,13 @@ async fn run(
 /// Commits prepared blocks until no more come, and tells the height reached after each.
 fn commit_all(
     channel: &Channel,
-    msp_id: &str,
+    asker: &Asker,
+    missing: &Notify,
     mut receiver: mpsc::Receiver<Prepared>,
     settled: &watch::Sender<u64>,
 ) -> Result<(), CommitError> {
     while let Some(prepared) = receiver.blocking_recv() {
-        settled.send_replace(commit(channel, msp_id, prepared)?);
+        settled.send_replace(commit(channel, asker, missing, prepared)?);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use selvedge_identity::SignedData;
 use selvedge_ledger::StoreError;
 use selvedge_ledger::deliver::{Expiry, Range, Seek, without_data};
-use selvedge_ledger::log::Record;
+use selvedge_ledger::log::PrivateWrites;
 use selvedge_proto::common::{Block, Envelope, Status};
 use selvedge_proto::protos::deliver_response::Type as Answer;
 use selvedge_proto::protos::{BlockAndPrivateData, DeliverResponse};
@@ -138,27 +138,21 @@ impl Form {
             }));
         }
         let Some(record) = ledger.record(number)? else { return Ok(None) };
-        let block = reduced(record.block.clone());
-        let private_data_map = private_data(channel, record, reader, own_msp_id);
+        let private_data_map = private_data(channel, record.private, reader, own_msp_id);
+        let block = reduced(record.block);
         Ok(Some(Answer::BlockAndPrivateData(BlockAndPrivateData { block: Some(block), private_data_map })))
     }
 }
 
 fn private_data(
     channel: &Channel,
-    record: Record,
+    private: PrivateWrites,
     reader: &SignedData,
     own_msp_id: &str,
-) -> selvedge_ledger::log::PrivateWrites {
+) -> PrivateWrites {
     let (snapshot, config) = (channel.ledger().snapshot(), channel.config());
-    let rules = Rules {
-        snapshot: &*snapshot,
-        config: &config,
-        own_msp_id,
-        reader,
-        height: channel.ledger().height(),
-    };
-    readable(record, &rules)
+    let rules = Rules { snapshot: &*snapshot, config: &config, own_msp_id, reader };
+    readable(private, &rules)
 }
 
 fn check_expiry(expiry: Option<Expiry>, now: SystemTime) -> Result<(), Status> {

@@ -11,6 +11,7 @@ use super::endorsed::failure;
 use super::executor::Executor;
 use super::{Channels, Endorser, EndorserError, Received, is_system_chaincode};
 use crate::host::Host;
+use crate::private_data::PrivateDataPeers;
 
 /// How long an endorser waits for its committer to reach what another peer of the process has committed, which takes
 /// milliseconds unless the disk is slow.
@@ -26,15 +27,18 @@ pub struct EndorserConfig {
     pub time_window: Duration,
     /// How much the queries of one transaction may take; the first of it is Fabric's `ledger.state.totalQueryLimit`.
     pub queries: Limits,
+    /// The peers that private writes are sent to; nobody by default.
+    pub private_data_peers: PrivateDataPeers,
 }
 
 impl EndorserConfig {
-    /// Fabric's time window of 15 minutes, and its sample configuration's 100 000 results of a query.
+    /// Fabric's time window of 15 minutes, its sample configuration's 100 000 results of a query, and no other peers.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
             time_window: Duration::from_secs(15 * 60),
             queries: Limits::default(),
+            private_data_peers: PrivateDataPeers::default(),
         }
     }
 }
@@ -79,7 +83,8 @@ impl Inner {
         let answer = async {
             let mut simulated = verified.simulate(&self.executor).await?;
             if signer.is_some() {
-                simulated.keep_private_writes().await?;
+                let own_msp_id = self.executor.own_msp_id();
+                simulated.share_private_writes(&self.config.private_data_peers, own_msp_id).await?;
             }
             simulated.endorse(signer)
         };
@@ -131,7 +136,7 @@ impl Endorser for LocalEndorser {
         self.0.process(proposal, Some(&self.0.identity)).await
     }
 
-    /// Signs nothing and keeps no private writes, since nobody can submit the result.
+    /// Signs nothing and neither keeps nor sends private writes, since nobody can submit the result.
     async fn evaluate(&self, proposal: SignedProposal) -> Result<ProposalResponse, EndorserError> {
         self.0.process(proposal, None).await
     }

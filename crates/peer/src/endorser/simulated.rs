@@ -1,6 +1,9 @@
 //! The third stage: a proposal whose chaincode has run.
 
+use std::sync::Arc;
+
 use prost::Message;
+use selvedge_ledger::Snapshot;
 use selvedge_ledger::simulator::Simulated as Results;
 use selvedge_proto::protos::{ChaincodeEvent, ChaincodeInterest, Response};
 
@@ -9,6 +12,7 @@ use super::executor::{CallError, Executor};
 use super::state::SharedState;
 use super::verified::Place;
 use super::{LIFECYCLE, Verified, is_system_chaincode};
+use crate::private_data::{Endorsed, PrivateDataPeers, distribute};
 
 /// From this status on a response stands for a failure, and nothing is endorsed.
 pub(super) const ERROR_THRESHOLD: i32 = 400;
@@ -31,8 +35,8 @@ pub(super) struct Simulated {
 pub(super) struct Outcome {
     pub(super) results: Results,
     pub(super) interest: ChaincodeInterest,
-    /// The height of the state that it was simulated on.
-    pub(super) height: u64,
+    /// The state that it was simulated on.
+    pub(super) snapshot: Arc<dyn Snapshot>,
 }
 
 /// What an invocation came to.
@@ -52,7 +56,7 @@ impl Verified {
         };
         let proposal = &self.proposal;
         let simulator = channel.ledger().simulator(proposal.tx_id());
-        let height = simulator.snapshot().height();
+        let snapshot = Arc::clone(simulator.snapshot());
         let transaction = Transaction {
             tx_id: proposal.tx_id().to_owned(),
             proposal: proposal.signed.clone(),
@@ -65,7 +69,7 @@ impl Verified {
         let Invoked { response, event, version } = self.invoke(&transaction, executor).await?;
         let results = transaction.state.take().map_err(in_simulation)?.finish();
         let interest = results.interest(is_system_chaincode).map_err(in_simulation)?;
-        let outcome = Some(Outcome { results, interest, height });
+        let outcome = Some(Outcome { results, interest, snapshot });
         Ok(Simulated { proposal: self, response, event, version, outcome })
     }
 
@@ -123,16 +127,29 @@ impl Verified {
 }
 
 impl Simulated {
-    /// Keeps the private writes until the transaction comes back in a block. The error is as in
-    /// [`Verified::simulate`].
-    pub(super) async fn keep_private_writes(&mut self) -> Result<(), String> {
+    /// Sends the private writes to other peers, and keeps them until the transaction comes back in a block. The error
+    /// is as in [`Verified::simulate`].
+    pub(super) async fn share_private_writes(
+        &mut self,
+        peers: &PrivateDataPeers,
+        own_msp_id: &str,
+    ) -> Result<(), String> {
         if self.response.status >= ERROR_THRESHOLD {
             // It gets no endorsement, so it never comes back.
             return Ok(());
         }
         let (Some(place), Some(outcome)) = (&self.proposal.place, &mut self.outcome) else { return Ok(()) };
         let Some(writes) = outcome.results.private.take() else { return Ok(()) };
-        let (channel, height) = (place.channel.clone(), outcome.height);
+        let endorsed = Endorsed {
+            channel: place.channel.id(),
+            config: &place.config,
+            snapshot: &*outcome.snapshot,
+            own_msp_id,
+            transaction_id: self.proposal.proposal.tx_id(),
+            writes: &writes,
+        };
+        distribute(peers, &endorsed).await.map_err(in_simulation)?;
+        let (channel, height) = (place.channel.clone(), outcome.snapshot.height());
         let tx_id = self.proposal.proposal.tx_id().to_owned();
         tracing::debug!(tx_id, bytes = writes.encoded_len(), "keeping private writes");
         // The store makes them safe on the disk, which takes its time.

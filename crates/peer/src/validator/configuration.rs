@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message;
+use selvedge_identity::channel::update;
 use selvedge_identity::{ChannelConfig, VerificationCache};
 use selvedge_ledger::block::{TransactionView, ViewError};
 use selvedge_proto::common::ConfigEnvelope;
@@ -10,8 +11,8 @@ use selvedge_proto::protos::TxValidationCode;
 
 use super::transaction::refusal;
 
-/// Reads the configuration that follows `current`. That the ordering service signed the block, and so had the
-/// update checked by the channel's policies, is checked before.
+/// Reads the configuration that follows `current`. It must be what the update that it carries makes of `current`, as
+/// the channel's policies allow.
 ///
 /// # Errors
 /// `INVALID_CONFIG_TRANSACTION`.
@@ -26,12 +27,10 @@ pub(super) fn read(
         return Err(refuse("a configuration does not stand alone in its block".to_owned()));
     }
     let envelope = ConfigEnvelope::decode(view.data.clone()).map_err(|error| refuse(error.to_string()))?;
-    let config = envelope.config.ok_or_else(|| refuse("it has no configuration".to_owned()))?;
-    if Some(config.sequence) != current.sequence().checked_add(1) {
-        let reason = format!("configuration {} does not follow {}", config.sequence, current.sequence());
-        return Err(refuse(reason));
-    }
-    ChannelConfig::from_config_with(current.channel_id(), config, Some(Arc::clone(signatures)))
-        .map(Arc::new)
-        .map_err(|error| refuse(error.to_string()))
+    update::validate(current, &envelope).map_err(|error| refuse(error.to_string()))?;
+    let config = envelope.config.unwrap_or_default();
+    let next = ChannelConfig::from_config_with(current.channel_id(), config, Some(Arc::clone(signatures)))
+        .map_err(|error| refuse(error.to_string()))?;
+    update::check_follows(current, &next).map_err(|error| refuse(error.to_string()))?;
+    Ok(Arc::new(next))
 }

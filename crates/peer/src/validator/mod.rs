@@ -20,8 +20,8 @@
 //!   verdict comes before those of the endorsement policies of other namespaces.
 //! * A change of a key's validation parameter counts against later transactions of the block if the policies for
 //!   its own namespace hold, whatever becomes of the transaction.
-//! * A configuration that does not stand alone in its block, cannot be used or is not the next one is
-//!   `INVALID_CONFIG_TRANSACTION`. Apart from that it is taken over as the ordering service signed it.
+//! * A configuration that does not stand alone in its block, cannot be used or does not follow from the update that it
+//!   carries is `INVALID_CONFIG_TRANSACTION`.
 
 mod configuration;
 mod definitions;

@@ -1,6 +1,7 @@
 //! Plays recorded chaincode streams against the context: replies, read/write sets and answers must be the peer's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -283,7 +284,9 @@ async fn play(corpus: &Corpus, transcript: &Value, peer: &Peer) -> Tally {
     let answer = match finished {
         Err(error) => failure(in_simulation(error.for_client(text("txid")))),
         Ok(finished) => {
-            let results = transaction.state.take().unwrap().finish();
+            let simulator = transaction.state.take().unwrap();
+            let snapshot = Arc::clone(simulator.snapshot());
+            let results = simulator.finish();
             let interest = results.interest(is_system_chaincode).unwrap();
             let event = finished.event.filter(|_| finished.response.status < ERROR_THRESHOLD);
             let event = event.map(|event| ChaincodeEvent { chaincode_id: name, ..event });
@@ -292,7 +295,7 @@ async fn play(corpus: &Corpus, transcript: &Value, peer: &Peer) -> Tally {
                 response: finished.response,
                 event,
                 version: begun.unwrap().definition.version.clone(),
-                outcome: Some(Outcome { results, interest, height: 0 }),
+                outcome: Some(Outcome { results, interest, snapshot }),
             };
             simulated.endorse(None).unwrap().into_response()
         }
