@@ -171,7 +171,8 @@ impl Genesis {
 }
 
 impl Organization {
-    fn group(&self) -> ConfigGroup {
+    /// The organization as channels carry it, with the policies of Fabric's samples; so it can be added to a channel.
+    pub fn group(&self) -> ConfigGroup {
         let mut group = group();
         set(&mut group, "MSP", &self.msp);
         if !self.anchor_peers.is_empty() {

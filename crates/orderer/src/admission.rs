@@ -6,7 +6,7 @@ use prost::Message;
 use selvedge_identity::channel::ConsensusState;
 use selvedge_identity::{ChannelConfig, SignedData};
 use selvedge_ledger::deliver::Expiry;
-use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload, Status};
+use selvedge_proto::common::{ChannelHeader, Envelope, Payload, Status};
 
 /// Why an envelope is not ordered, as it is told to whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +23,13 @@ impl Refusal {
         Self { status, info: info.into() }
     }
 
-    fn bad_request(info: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(info: impl Into<String>) -> Self {
         Self::new(Status::BadRequest, info)
+    }
+
+    /// The same, with the step that found it.
+    pub(crate) fn within(self, step: &str) -> Self {
+        Self { info: format!("{step}: {}", self.info), ..self }
     }
 }
 
@@ -49,34 +54,16 @@ pub(crate) fn size_of(envelope: &Envelope) -> usize {
     envelope.payload.len() + envelope.signature.len()
 }
 
-/// Whether the channel takes an envelope of at most `limit` bytes.
+/// Checks an envelope of whatever type, of at most `limit` bytes: its size, and who has sent it.
 ///
 /// # Errors
 /// With the answer that Fabric gives.
-pub(crate) fn admit(
+pub(crate) fn check(
     config: &ChannelConfig,
-    header: &ChannelHeader,
     envelope: &Envelope,
     limit: u32,
     now: SystemTime,
 ) -> Result<(), Refusal> {
-    match HeaderType::try_from(header.r#type) {
-        Ok(HeaderType::Config) => {
-            return Err(Refusal::bad_request("message is of type that cannot be processed directly"));
-        }
-        Ok(HeaderType::OrdererTransaction) => {
-            return Err(Refusal::bad_request("message is of type that is no longer supported"));
-        }
-        Ok(HeaderType::ConfigUpdate) => {
-            let info = "the embedded ordering service does not process configuration updates";
-            return Err(Refusal::new(Status::NotImplemented, info));
-        }
-        _ => {}
-    }
-    if is_in_maintenance(config) {
-        let info = "normal transactions are rejected: maintenance mode";
-        return Err(Refusal::new(Status::ServiceUnavailable, info));
-    }
     let size = size_of(envelope);
     if size > limit as usize {
         let info = format!("message payload is {size} bytes and exceeds maximum allowed {limit} bytes");
@@ -89,7 +76,11 @@ pub(crate) fn admit(
     if Expiry::of(&signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
         return Err(Refusal::bad_request("broadcast client identity expired"));
     }
-    authorize(config, "/Channel/Writers", signed)
+    let policy = match is_in_maintenance(config) {
+        true => "/Channel/Orderer/Writers",
+        false => "/Channel/Writers",
+    };
+    authorize(config, policy, signed)
 }
 
 /// Whether the signature satisfies a policy of the channel.

@@ -2,10 +2,10 @@
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use selvedge_identity::SigningIdentity;
+use selvedge_identity::{ChannelConfig, SigningIdentity};
 use selvedge_ledger::log::{BlockLog, PrivateWrites};
 use selvedge_ledger::storage::Lock;
 use selvedge_proto::common::BlockHeader;
@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::cutter::{BatchLimits, Cutter};
+use crate::current::{Admitted, Current};
+use crate::cutter::Cutter;
 use crate::source::{ChainSource, End, Progress};
 use crate::{OrdererError, seal};
 
@@ -28,23 +29,17 @@ pub enum Cutting {
     /// the block before is written, so blocks grow with the load.
     #[default]
     Adaptive,
-    /// This long after the block's first envelope, as a real ordering service does.
+    /// This long after the block's first envelope.
     Interval(Duration),
-}
-
-/// An envelope that passed the checks.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    /// The marshalled envelope.
-    pub(crate) bytes: Bytes,
-    /// What counts for the limits of a block, in bytes: payload and signature.
-    pub(crate) size: usize,
+    /// As long after the block's first envelope as the channel's `BatchTimeout` says, as a real ordering service does.
+    BatchTimeout,
 }
 
 /// How a chain cuts and signs.
 pub(crate) struct ChainSettings {
     pub(crate) identity: Arc<SigningIdentity>,
-    pub(crate) limits: BatchLimits,
+    /// The configuration, which the chain replaces.
+    pub(crate) current: Arc<Current>,
     pub(crate) cutting: Cutting,
     /// How many envelopes may wait before whoever sends one waits too.
     pub(crate) queue: usize,
@@ -90,7 +85,8 @@ impl Chain {
             progress,
             envelopes,
             room: Arc::clone(&room),
-            cutter: Cutter::new(settings.limits),
+            cutter: Cutter::new(settings.current.limits()),
+            current: settings.current,
             cutting: settings.cutting,
             deadline: None,
             stopping: stopping.clone(),
@@ -146,6 +142,7 @@ struct Worker {
     envelopes: mpsc::Receiver<Waiting>,
     room: Arc<Semaphore>,
     cutter: Cutter,
+    current: Arc<Current>,
     cutting: Cutting,
     /// When the pending envelopes become a block under [`Cutting::Interval`]; none if nothing is pending.
     deadline: Option<Instant>,
@@ -172,22 +169,43 @@ impl Worker {
     async fn order_all(&mut self) -> Result<(), OrdererError> {
         loop {
             match self.next().await {
-                Wake::Envelope(envelope) => {
-                    for batch in self.cutter.order(envelope.bytes, envelope.size) {
-                        self.write(batch).await?;
-                    }
-                }
+                Wake::Envelope(envelope) => self.order(envelope).await?,
                 Wake::Due => self.flush().await?,
                 Wake::Closed => return self.flush().await,
             }
-            self.deadline = match self.cutting {
-                Cutting::Interval(interval) if self.cutter.pending() > 0 => {
-                    // As in Fabric, a timer that runs goes on when a full block was cut meanwhile.
-                    Some(self.deadline.unwrap_or_else(|| Instant::now() + interval))
+            let interval = match self.cutting {
+                Cutting::Interval(interval) => Some(interval),
+                Cutting::BatchTimeout => Some(self.current.timeout()),
+                Cutting::Adaptive => None,
+            };
+            // As in Fabric, a timer that runs goes on when a full block was cut meanwhile.
+            self.deadline = interval
+                .filter(|_| self.cutter.pending() > 0)
+                .map(|interval| self.deadline.unwrap_or_else(|| Instant::now() + interval));
+        }
+    }
+
+    /// Takes an envelope in. One that a newer configuration does not let in any more is dropped, as in Fabric.
+    async fn order(&mut self, mut envelope: Admitted) -> Result<(), OrdererError> {
+        if envelope.sequence != self.current.config().sequence() {
+            envelope = match self.current.admit_again(envelope, SystemTime::now()) {
+                Ok(envelope) => envelope,
+                Err(refusal) => {
+                    tracing::warn!(info = refusal.info, "an envelope in line is dropped");
+                    return Ok(());
                 }
-                Cutting::Interval(_) | Cutting::Adaptive => None,
             };
         }
+        let Some(change) = envelope.change else {
+            for batch in self.cutter.order(envelope.bytes, envelope.size) {
+                self.write(batch, None).await?;
+            }
+            return Ok(());
+        };
+        self.flush().await?;
+        self.write(vec![envelope.bytes], Some(change.next)).await?;
+        self.cutter.set_limits(self.current.limits());
+        Ok(())
     }
 
     /// What happens next. While something is pending under [`Cutting::Adaptive`], this does not wait.
@@ -214,18 +232,32 @@ impl Worker {
 
     async fn flush(&mut self) -> Result<(), OrdererError> {
         match self.cutter.cut() {
-            Some(batch) => self.write(batch).await,
+            Some(batch) => self.write(batch, None).await,
             None => Ok(()),
         }
     }
 
-    /// Makes a block of the batch, on a thread that may wait for the disk, and shows it to readers.
-    async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), OrdererError> {
+    /// Makes a block of the batch, on a thread that may wait for the disk, and shows it to readers. If the block brings a
+    /// configuration, that is in force then.
+    async fn write(
+        &mut self,
+        batch: Vec<Bytes>,
+        next: Option<Arc<ChannelConfig>>,
+    ) -> Result<(), OrdererError> {
         let writer = self.writer.take().ok_or(OrdererError::Stopped)?;
-        let writing = tokio::task::spawn_blocking(move || writer.write(batch));
+        let is_configuration = next.is_some();
+        let writing = tokio::task::spawn_blocking(move || writer.write(batch, is_configuration));
         let writer = writing.await.map_err(|_| OrdererError::Stopped)??;
         let height = writer.previous.number + 1;
         self.writer = Some(writer);
+        if let Some(next) = next {
+            tracing::info!(
+                channel = next.channel_id(),
+                sequence = next.sequence(),
+                "a new configuration is in force"
+            );
+            self.current.set(next);
+        }
         self.progress.send_modify(|progress| progress.height = height);
         Ok(())
     }
@@ -240,7 +272,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(mut self, batch: Vec<Bytes>) -> Result<Self, OrdererError> {
+    fn write(mut self, batch: Vec<Bytes>, is_configuration: bool) -> Result<Self, OrdererError> {
+        if is_configuration {
+            self.last_config = self.previous.number + 1;
+        }
         let (header, block) = seal::seal(&self.previous, batch, self.last_config, &self.identity)?;
         self.log.append(&block, &PrivateWrites::new())?;
         self.previous = header;

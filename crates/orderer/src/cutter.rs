@@ -25,6 +25,11 @@ impl Cutter {
         Self { limits, pending: Vec::new(), pending_bytes: 0 }
     }
 
+    /// Goes by other limits from now on.
+    pub(crate) fn set_limits(&mut self, limits: BatchLimits) {
+        self.limits = limits;
+    }
+
     /// Takes the next envelope and returns the batches that are full now, none of them empty: at most two, the
     /// pending ones that the envelope did not fit with, and the one that the envelope completes. `size` is what
     /// counts for the limits, in bytes.

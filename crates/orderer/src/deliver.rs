@@ -60,11 +60,12 @@ impl Reader {
         }
         let expiry = seek.expiry();
         check_expiry(expiry)?;
-        let policy = match admission::is_in_maintenance(&channel.config) {
+        let config = channel.config();
+        let policy = match admission::is_in_maintenance(&config) {
             true => "/Channel/Orderer/Readers",
             false => "/Channel/Readers",
         };
-        admission::authorize(&channel.config, policy, seek.signed).map_err(|refusal| refusal.status)?;
+        admission::authorize(&config, policy, seek.signed).map_err(|refusal| refusal.status)?;
         let range = Range::of(&info, source.height())?;
         Ok(Granted { source, range, expiry })
     }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod chain;
+mod current;
 mod cutter;
 mod deliver;
 mod error;

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use prost::Message;
 use selvedge_identity::{ChannelConfig, SigningIdentity};
 use selvedge_ledger::log::{BlockLog, LogOptions, PrivateWrites};
 use selvedge_ledger::storage::{Lock, LockError, Storage};
@@ -15,8 +13,9 @@ use selvedge_proto::orderer::BroadcastResponse;
 
 use crate::OrdererError;
 use crate::admission::{self, Refusal};
-use crate::chain::{Admitted, Chain, ChainSettings, Cutting};
-use crate::cutter::BatchLimits;
+use crate::chain::{Chain, ChainSettings, Cutting};
+use crate::current::Current;
+use crate::seal;
 use crate::service::MESSAGE_BYTES;
 use crate::source::ChainSource;
 
@@ -56,13 +55,16 @@ struct Channels {
 /// One channel of an orderer.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    pub(crate) config: ChannelConfig,
+    current: Arc<Current>,
     chain: Chain,
-    /// The largest envelope, in bytes.
-    limit: u32,
 }
 
 impl Channel {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<ChannelConfig> {
+        self.current.config()
+    }
+
     pub(crate) fn source(&self) -> ChainSource {
         self.chain.source()
     }
@@ -92,24 +94,20 @@ impl Orderer {
             return Err(OrdererError::ChannelExists(id));
         }
         let (lock, log) = self.open(&id, genesis)?;
-        let batch = config.batch();
+        let config = last_config(&log)?;
         // Whatever the configuration allows, the log and a message to a peer must be able to carry a block.
         let carried = self.config.log.part_bytes.min(MESSAGE_BYTES).saturating_sub(FRAME_BYTES);
+        let current = Arc::new(Current::new(config, Arc::clone(&self.config.identity), carried));
         let settings = ChainSettings {
             identity: Arc::clone(&self.config.identity),
-            limits: BatchLimits {
-                max_messages: batch.max_message_count,
-                // Half of it leaves room for the framing of many small envelopes.
-                preferred_max_bytes: batch.preferred_max_bytes.min(carried / 2),
-            },
+            current: Arc::clone(&current),
             cutting: self.config.cutting,
             queue: self.config.queue,
             lock,
         };
-        let limit = batch.absolute_max_bytes.min(carried);
         let chain = Chain::start(log, settings)?;
         let source = chain.source();
-        channels.by_id.insert(id, Arc::new(Channel { config, chain, limit }));
+        channels.by_id.insert(id, Arc::new(Channel { current, chain }));
         Ok(source)
     }
 
@@ -150,9 +148,8 @@ impl Orderer {
         let channel = self
             .channel(&header.channel_id)
             .ok_or_else(|| Refusal::new(Status::BadRequest, "channel does not exist"))?;
-        admission::admit(&channel.config, &header, envelope, channel.limit, SystemTime::now())?;
-        let bytes: Bytes = envelope.encode_to_vec().into();
-        let ordered = channel.chain.order(Admitted { bytes, size: admission::size_of(envelope) }).await;
+        let admitted = channel.current.admit(&header, envelope, SystemTime::now())?;
+        let ordered = channel.chain.order(admitted).await;
         ordered.map_err(|error| Refusal::new(Status::ServiceUnavailable, error.to_string()))
     }
 
@@ -168,6 +165,14 @@ impl Orderer {
         }
         Ok((lock, log))
     }
+}
+
+/// The configuration that holds after the last block.
+fn last_config(log: &BlockLog) -> Result<ChannelConfig, OrdererError> {
+    let block = |number| log.block(number)?.ok_or(OrdererError::EmptyLog);
+    let last = block(log.height().saturating_sub(1))?;
+    ChannelConfig::from_block(&block(seal::last_config(&last))?)
+        .map_err(|error| OrdererError::Config(error.into()))
 }
 
 fn check_genesis(channel: &str, genesis: &Block) -> Result<(), OrdererError> {

@@ -35,12 +35,8 @@ pub(crate) fn seal(
     let last_config = LastConfig { index: last_config };
     let value: Bytes =
         OrdererBlockMetadata { last_config: Some(last_config), ..Default::default() }.encode_to_vec().into();
-    let mut nonce = vec![0; NONCE_BYTES];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| OrdererError::Randomness)?;
     let signature_header: Bytes =
-        SignatureHeader { creator: identity.serialized().clone(), nonce: nonce.into() }
-            .encode_to_vec()
-            .into();
+        SignatureHeader { creator: identity.serialized().clone(), nonce: nonce()? }.encode_to_vec().into();
     let signed = [value.as_ref(), signature_header.as_ref(), &block::header_der(&header)].concat();
     let signature =
         MetadataSignature { signature: identity.sign(&signed)?, signature_header, ..Default::default() };
@@ -48,6 +44,13 @@ pub(crate) fn seal(
     let older = Metadata { value: last_config.encode_to_vec().into(), signatures: Vec::new() };
     set(&mut block, BlockMetadataIndex::LastConfig, &older);
     Ok((header, block))
+}
+
+/// Random bytes that no other message of the same creator has.
+pub(crate) fn nonce() -> Result<Bytes, OrdererError> {
+    let mut nonce = vec![0; NONCE_BYTES];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| OrdererError::Randomness)?;
+    Ok(nonce.into())
 }
 
 fn set(block: &mut Block, index: BlockMetadataIndex, content: &Metadata) {

@@ -114,13 +114,16 @@ async fn a_configuration_takes_the_place_of_the_one_before() {
     assert_eq!(channel.config().sequence(), 1);
 
     // One that does not follow is invalid and changes nothing, though the orderer counts it.
-    let skipping = configuration(&network, 3, |_| {});
-    let mut block = network.block(&source.last(), vec![skipping]);
-    network.sign(&mut block, 4);
-    assert_eq!(commit(&channel, &source, block).await, [TxValidationCode::InvalidConfigTransaction]);
+    let (skipping, without_update) = (3, 2);
+    for (sequence, number) in [(skipping, 4), (without_update, 5)] {
+        let bad = configuration(&network, sequence, |_| {});
+        let mut block = network.block(&source.last(), vec![bad]);
+        network.sign(&mut block, number);
+        assert_eq!(commit(&channel, &source, block).await, [TxValidationCode::InvalidConfigTransaction]);
+    }
     let beside = vec![configuration(&network, 2, |_| {}), writing(&network, "key")];
     let mut block = network.block(&source.last(), beside);
-    network.sign(&mut block, 5);
+    network.sign(&mut block, 6);
     let codes = commit(&channel, &source, block).await;
     assert_eq!(codes, [TxValidationCode::InvalidConfigTransaction, TxValidationCode::Valid]);
     assert_eq!(channel.config().sequence(), 1);

@@ -30,8 +30,8 @@ pub(crate) struct UpArguments {
     /// The orderer's port; peers have the ports above it, organisations 2000 apart. 0 takes any free ports
     #[arg(long, value_name = "PORT", default_value = "7050", value_parser = port)]
     pub(crate) port: u16,
-    /// When the orderer closes a block: adaptive (at once while nothing else waits) or interval=DURATION after its
-    /// first transaction, as a real ordering service does
+    /// When the orderer closes a block: adaptive (at once while nothing else waits), batch-timeout (as long after its
+    /// first transaction as the channel's BatchTimeout says, as a real ordering service does) or interval=DURATION
     #[arg(long, value_name = "WHEN", default_value = "adaptive", value_parser = cutting)]
     pub(crate) cutting: Cutting,
     /// Write endpoints, channels, organisations and identities with their files to FILE as JSON
@@ -90,13 +90,15 @@ fn port(text: &str) -> Result<u16, String> {
 
 fn cutting(text: &str) -> Result<Cutting, String> {
     const LONGEST: Duration = Duration::from_secs(3600);
-    if text == "adaptive" {
-        return Ok(Cutting::Adaptive);
+    match text {
+        "adaptive" => return Ok(Cutting::Adaptive),
+        "batch-timeout" => return Ok(Cutting::BatchTimeout),
+        _ => {}
     }
     let interval = text.strip_prefix("interval=").and_then(duration);
     match interval {
         Some(interval) if !interval.is_zero() && interval <= LONGEST => Ok(Cutting::Interval(interval)),
-        _ => Err("give adaptive, or interval=DURATION such as interval=2s or interval=500ms, at most 1h"
+        _ => Err("give adaptive, batch-timeout, or interval=DURATION such as interval=2s or interval=500ms, at most 1h"
             .to_owned()),
     }
 }
@@ -131,6 +133,7 @@ mod tests {
     #[test]
     fn blocks_are_cut_at_once_or_after_a_while() {
         assert_eq!(cutting("adaptive"), Ok(Cutting::Adaptive));
+        assert_eq!(cutting("batch-timeout"), Ok(Cutting::BatchTimeout));
         assert_eq!(cutting("interval=500ms"), Ok(Cutting::Interval(Duration::from_millis(500))));
         assert_eq!(cutting("interval=1h"), Ok(Cutting::Interval(Duration::from_secs(3600))));
         for wrong in [

@@ -5,6 +5,7 @@ mod capabilities;
 mod duration;
 mod error;
 mod groups;
+pub mod update;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

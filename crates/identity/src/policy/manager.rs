@@ -68,6 +68,12 @@ impl PolicyManager {
         relative.and_then(|relative| self.find(relative)).ok_or_else(|| PolicyError::Unknown(path.to_owned()))
     }
 
+    /// The policy at a path as an element of a group below names it: relative to that group, unless it is absolute.
+    pub fn policy_within(&self, names: &[&str], path: &str) -> Result<&Arc<Policy>, PolicyError> {
+        let manager = if path.starts_with('/') { Some(self) } else { self.group(names) };
+        manager.ok_or_else(|| PolicyError::Unknown(path.to_owned()))?.policy(path)
+    }
+
     /// The policies of a group below, by the names on the way to it.
     pub fn group(&self, names: &[&str]) -> Option<&Self> {
         names.iter().try_fold(self, |manager, name| manager.groups.get(*name))

@@ -9,3 +9,4 @@ mod membership;
 mod policies;
 mod signatures;
 mod signing;
+mod updates;

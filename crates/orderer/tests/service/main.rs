@@ -6,3 +6,4 @@ mod deliver;
 mod golden;
 mod hostile;
 mod support;
+mod updates;

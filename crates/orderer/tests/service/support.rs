@@ -89,7 +89,7 @@ pub(crate) struct World {
     pub(crate) org1: Org,
     org2: Org,
     pub(crate) org3: Org,
-    orderers: Org,
+    pub(crate) orderers: Org,
     pub(crate) alice: SigningIdentity,
     pub(crate) genesis: Block,
     pub(crate) node: Arc<SigningIdentity>,

@@ -42,6 +42,7 @@ pub(crate) struct Org {
     pub(crate) msp: MspConfig,
     pub(crate) peer: Arc<SigningIdentity>,
     pub(crate) client: Arc<SigningIdentity>,
+    pub(crate) admin: Arc<SigningIdentity>,
 }
 
 /// Two organizations, Org1MSP and Org2MSP, and an ordering one.
@@ -69,7 +70,8 @@ impl Org {
         };
         let root = Bytes::copy_from_slice(authority.certificate_pem().as_bytes());
         let msp = msp_config(&MspDescription { id: msp_id.to_owned(), root, ..MspDescription::default() });
-        Self { msp_id: msp_id.to_owned(), msp, peer: identity(role), client: identity("client") }
+        let (peer, client, admin) = (identity(role), identity("client"), identity("admin"));
+        Self { msp_id: msp_id.to_owned(), msp, peer, client, admin }
     }
 }
 
