@@ -23,10 +23,12 @@ pub(crate) fn open(
             .create_with_backend(Backend { file })
             .map_err(StoreError::database("be opened", path))
     };
+    let folder = path.parent().unwrap_or(Path::new(""));
     if storage.exists(path).map_err(StoreError::io("look for", path))? {
+        // The process that named it may have been killed before the name was safe.
+        storage.sync_folder(folder).map_err(StoreError::io("sync", folder))?;
         return load(storage.open(path).map_err(StoreError::io("open", path))?);
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
     let unfinished = unfinished(path);
     storage.create_folder(folder).map_err(StoreError::io("create", folder))?;
     if storage.exists(&unfinished).map_err(StoreError::io("look for", &unfinished))? {

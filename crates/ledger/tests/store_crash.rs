@@ -13,7 +13,7 @@ use selvedge_ledger::{Ledger, LedgerConfig, Snapshot, Space, StoreError, StoredV
 use selvedge_proto::queryresult::KeyModification;
 
 use store_support::Dice;
-use store_support::chain::{CHAINCODE, COLLECTION, KEYS, Link, chain, commit, genesis};
+use store_support::chain::{CHAINCODE, COLLECTION, KEYS, Link, commit, expiring_chain, genesis};
 
 const BLOCKS: u64 = 14;
 
@@ -68,7 +68,10 @@ fn images(links: &[Link]) -> BTreeMap<u64, Image> {
         images.insert(ledger.height(), Image::of(&ledger));
     }
     assert!(images[&BLOCKS].histories.values().any(|history| history.len() > 1));
-    assert!(images[&BLOCKS].state.keys().any(|(space, _)| matches!(space, Space::Private { .. })));
+    let private =
+        |height: u64| images[&height].state.keys().filter(|key| matches!(key.0, Space::Private { .. }));
+    let gone = |height: u64| private(height).any(|key| !images[&BLOCKS].state.contains_key(key));
+    assert!((1..BLOCKS).any(gone), "no private value has gone");
     images
 }
 
@@ -99,7 +102,7 @@ fn a_loss_of_power_leaves_a_prefix_with_all_that_was_acknowledged() {
     for seed in 0..400 {
         println!("seed {seed}");
         let mut dice = Dice::new(seed);
-        let links = chain(seed % 5, BLOCKS);
+        let links = expiring_chain(seed % 5, BLOCKS);
         let images = images(&links);
         let mut storage = FaultyStorage::new();
         let mut acknowledged = 0;
@@ -124,7 +127,7 @@ fn a_failing_disk_halts_the_ledger_and_loses_nothing() {
     for seed in 0..150 {
         println!("seed {seed}");
         let mut dice = Dice::new(seed);
-        let links = chain(seed % 5, BLOCKS);
+        let links = expiring_chain(seed % 5, BLOCKS);
         let images = images(&links);
         let storage = FaultyStorage::new();
         storage.set_fault(Some(Fault::Fail(dice.below(150))));

@@ -11,10 +11,12 @@ use selvedge_proto::common::{
     Block, BlockHeader, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader,
 };
 use selvedge_proto::kvrwset::{HashedRwSet, KvRead, KvWrite, KvWriteHash, KvrwSet, Version};
+use selvedge_proto::lifecycle::{StateData, state_data};
 use selvedge_proto::prost_types::Timestamp;
 use selvedge_proto::protos::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ProposalResponsePayload, Transaction,
-    TransactionAction, TxValidationCode,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, CollectionConfig,
+    CollectionConfigPackage, ProposalResponsePayload, StaticCollectionConfig, Transaction, TransactionAction,
+    TxValidationCode, collection_config,
 };
 use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 
@@ -90,11 +92,41 @@ pub(crate) fn purge_private(id: &str, key: &str) -> (Bytes, TxPvtReadWriteSet) {
     (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
 }
 
+/// An endorsed transaction that defines the collection, whose values go `block_to_live` blocks after their own.
+pub(crate) fn define(block_to_live: u64) -> Bytes {
+    let collection = StaticCollectionConfig {
+        name: COLLECTION.to_owned(),
+        block_to_live,
+        ..StaticCollectionConfig::default()
+    };
+    let payload = Some(collection_config::Payload::StaticCollectionConfig(collection));
+    let collections = CollectionConfigPackage { config: vec![CollectionConfig { payload }] };
+    let field = StateData { r#type: Some(state_data::Type::Bytes(collections.encode_to_vec().into())) };
+    let field = KvWrite {
+        key: format!("namespaces/fields/{CHAINCODE}/Collections"),
+        value: field.encode_to_vec().into(),
+        is_delete: false,
+    };
+    let public = KvrwSet { writes: vec![field], ..KvrwSet::default() };
+    let namespace = NamespaceSet { namespace: "_lifecycle".to_owned(), public, collections: Vec::new() };
+    endorsed("definition", namespace)
+}
+
 /// A chain of `length` blocks with a few transactions each, some of which conflict and some of which are private.
 pub(crate) fn chain(seed: u64, length: u64) -> Vec<Link> {
+    extended(vec![Link { block: genesis(), private: PrivateWrites::new() }], seed, length)
+}
+
+/// As [`chain`], but private values go two blocks after their own.
+pub(crate) fn expiring_chain(seed: u64, length: u64) -> Vec<Link> {
+    let definition = next_block(&genesis(), vec![define(2)]);
+    let links = [genesis(), definition].map(|block| Link { block, private: PrivateWrites::new() });
+    extended(links.into(), seed, length)
+}
+
+fn extended(mut links: Vec<Link>, seed: u64, length: u64) -> Vec<Link> {
     let mut dice = Dice::new(seed);
-    let mut links = vec![Link { block: genesis(), private: PrivateWrites::new() }];
-    for number in 1..length {
+    for number in links.len() as u64..length {
         let mut private = PrivateWrites::new();
         let entries = (0..1 + dice.below(4)).map(|index| {
             let id = format!("{number}-{index}");
