@@ -1,10 +1,11 @@
 //! Copies what a builder left to where it is kept.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path};
 
 use crate::host::error::FileError;
+use crate::host::store::sync_folder;
 
 /// Deeper folders are refused, since the copy recurses.
 const DEPTH: usize = 64;
@@ -25,7 +26,7 @@ pub(super) enum CopyError {
 }
 
 /// Copies a folder with its files, folders and those symbolic links that stay inside it, as Fabric's peer does. The
-/// target must not exist.
+/// target must not exist. When this returns, all of it survives a loss of power, but for the target's own name.
 pub(super) fn copy_folder(from: &Path, to: &Path, budget: &mut Budget) -> Result<(), CopyError> {
     copy(from, to, 0, budget)
 }
@@ -50,7 +51,9 @@ fn copy(from: &Path, to: &Path, depth: usize, budget: &mut Budget) -> Result<(),
                 .bytes
                 .checked_sub(metadata.len())
                 .ok_or_else(|| CopyError::Refused("it has more bytes than are allowed".into()))?;
-            fs::copy(&source, &target).map_err(FileError::new("copy the file", &source))?;
+            fs::copy(&source, &target)
+                .and_then(|_| File::open(&target)?.sync_all())
+                .map_err(FileError::new("copy the file", &source))?;
         } else if metadata.is_symlink() {
             copy_link(&source, &target, depth)?;
         } else {
@@ -58,7 +61,7 @@ fn copy(from: &Path, to: &Path, depth: usize, budget: &mut Budget) -> Result<(),
             return Err(CopyError::Refused(text));
         }
     }
-    Ok(())
+    Ok(sync_folder(to)?)
 }
 
 /// Copies a link as a link. `depth` is the number of folders between the root of the copy and the link.

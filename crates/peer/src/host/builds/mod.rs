@@ -258,6 +258,7 @@ fn keep(
     fs::write(&path, info)
         .and_then(|()| File::open(&path)?.sync_all())
         .map_err(FileError::new("write the file", &path))?;
+    sync_folder(copy.path())?;
     fs::rename(copy.path(), target).map_err(FileError::new("rename to", target))?;
     // The folder is no longer where its guard would remove it.
     let _ = copy.keep();
