@@ -72,6 +72,35 @@ async fn a_crash_keeps_every_block_that_was_given_out() {
 }
 
 #[tokio::test]
+async fn a_crash_while_a_channel_begins_can_be_repeated() {
+    let world = World::new();
+    let whole = FaultyStorage::new();
+    let (orderer, _) = joined(&world, &whole);
+    let begun = whole.changes();
+    orderer.stop().await;
+    assert!(begun > 0);
+
+    for change in 0..begun {
+        for seed in 0..8 {
+            let storage = FaultyStorage::new();
+            storage.set_fault(Some(Fault::Crash(change)));
+            let orderer =
+                world.orderer(Arc::new(storage.clone()), PathBuf::from("orderer"), Cutting::Adaptive);
+            orderer.join(&world.genesis).expect_err("the disk fails");
+            drop(orderer);
+            // Either the machine stops, or only the process: then what it wrote is there, but not yet safe.
+            let storage = if seed == 0 { storage } else { storage.after_power_loss(seed) };
+            storage.set_fault(None);
+            let (orderer, source) = joined(&world, &storage);
+            let given = order(&world, &orderer, &source).await;
+            assert_eq!(given.len() as u64, ENVELOPES + 1, "change {change}, seed {seed}");
+            world.check_chain(&given);
+            orderer.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_failing_log_halts_the_chain_and_everybody_learns_of_it() {
     let world = World::new();
     let storage = FaultyStorage::new();
