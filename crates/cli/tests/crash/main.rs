@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use selvedge_client::Definition;
-use selvedge_network::Description;
 use tokio::time::{sleep, timeout};
 
 use crate::audit::Audit;
@@ -134,7 +133,8 @@ impl<'a> Life<'a> {
                 continue;
             }
             let mut up = Up::start(self.place);
-            let parties = self.check(&up.ready().await).await;
+            up.ready().await;
+            let parties = self.check().await;
             let (chaincode, _) = self.grown.as_mut().unwrap();
             let load = Load::begin(&parties, &self.names, chaincode.packages(), &chaincode.package, dice);
             sleep(Duration::from_millis(dice.below(LOADED))).await;
@@ -152,17 +152,18 @@ impl<'a> Life<'a> {
             load.end(&mut self.told, amount).await;
         }
         let mut up = Up::start(self.place);
-        self.check(&up.ready().await).await;
+        up.ready().await;
+        self.check().await;
         up.stop().await;
         let (_, audit) = self.grown.as_ref().unwrap();
         disk::check(&self.place.network(), audit);
     }
 
     /// Checks a network that has just started; the first time there is its chaincode to be deployed.
-    async fn check(&mut self, network: &Description) -> Vec<Party> {
-        let parties = parties::connect(network).await;
+    async fn check(&mut self) -> Vec<Party> {
+        let parties = parties::connect(&self.place.description()).await;
         if self.grown.is_none() {
-            let chaincode = Chaincode::start(self.place, network).await;
+            let chaincode = Chaincode::start(self.place).await;
             let mut changes = Changes::default();
             let definition = Definition {
                 name: "basic".to_owned(),

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use selvedge_client::connect::{ConnectionOptions, Role};
 use selvedge_client::{BlockPosition, BlockRange, Deliver, Gateway, Lifecycle};
-use selvedge_identity::SigningIdentity;
-use selvedge_network::{Description, Node};
+use selvedge_network::Description;
 use selvedge_proto::common::Block;
-use selvedge_tls::{ClientTls, DialOptions};
 
 pub(crate) const CHANNEL: &str = "mychannel";
 
@@ -30,33 +29,26 @@ impl Party {
     }
 }
 
-/// Connects to all peers over TLS; their ports are new with each start of the network.
-pub(crate) async fn connect(network: &Description) -> Vec<Party> {
+/// Connects to all peers over TLS, as the file says that the network has written; ports are new with each start.
+pub(crate) async fn connect(file: &Path) -> Vec<Party> {
+    let network = Description::read_file(file).unwrap();
     let mut parties = Vec::new();
-    for organization in &network.organizations {
-        let Node { name, address, tls_root, .. } = organization.peers.first().unwrap();
-        let identity = |role: &str| {
-            let user = organization.users.iter().find(|user| user.role == role).unwrap();
-            let (certificate, key) = (read(&user.certificate), read(&user.key));
-            Arc::new(SigningIdentity::from_pem(&organization.msp_id, &certificate, &key).unwrap())
+    for organization in network.organizations {
+        let peer = organization.peers.into_iter().next().unwrap().name;
+        let options = ConnectionOptions {
+            config: Some(file.to_owned()),
+            peer: Some(peer.clone()),
+            ..ConnectionOptions::default()
         };
-        let connection = async || {
-            let tls = ClientTls::builder(read(tls_root)).server_name(name).build().unwrap().into();
-            let target = address.to_string().parse().unwrap();
-            selvedge_tls::channel(&target, &tls, &DialOptions::default()).await.unwrap()
-        };
-        let (user, admin) = (connection().await, connection().await);
+        let settings = options.settings(Role::Client).unwrap();
+        let (channel, user) = (settings.connect().await.unwrap(), Arc::clone(settings.identity()));
         parties.push(Party {
-            msp_id: organization.msp_id.clone(),
-            peer: name.clone(),
-            user: Gateway::new(user.clone(), identity("client")),
-            admin: Lifecycle::new(admin.clone(), Gateway::new(admin, identity("admin"))),
-            blocks: Deliver::new(user, identity("client")),
+            msp_id: organization.msp_id,
+            peer,
+            user: Gateway::new(channel.clone(), Arc::clone(&user)),
+            admin: options.settings(Role::Admin).unwrap().lifecycle().await.unwrap(),
+            blocks: Deliver::new(channel, user),
         });
     }
     parties
-}
-
-fn read(path: &Path) -> Vec<u8> {
-    std::fs::read(path).unwrap()
 }

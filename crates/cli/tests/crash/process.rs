@@ -34,6 +34,11 @@ impl Place {
         self.0.join("network")
     }
 
+    /// The file in which the network says where everything is.
+    pub(crate) fn description(&self) -> PathBuf {
+        self.file("network.json")
+    }
+
     pub(crate) fn remove(self) {
         fs::remove_dir_all(self.0).unwrap();
     }
@@ -56,25 +61,22 @@ impl Place {
 /// A network's process.
 pub(crate) struct Up {
     child: Child,
-    config: PathBuf,
     log: PathBuf,
 }
 
 impl Up {
     /// Starts it; it is not ready yet.
     pub(crate) fn start(place: &Place) -> Self {
-        let config = place.file("network.json");
         let mut command = place.command("up.log");
         command.args(["up", "--orgs", "2", "--port", "0", "--json", "--dir"]).arg(place.network());
-        command.arg("--config-out").arg(&config);
-        Self { child: command.spawn().unwrap(), config, log: place.file("up.log") }
+        command.arg("--config-out").arg(place.description());
+        Self { child: command.spawn().unwrap(), log: place.file("up.log") }
     }
 
     /// Waits until it serves.
-    pub(crate) async fn ready(&mut self) -> Description {
+    pub(crate) async fn ready(&mut self) {
         let line = within("start of the network", first_line(&mut self.child)).await;
         assert!(!line.is_empty(), "the network does not start again; see {}", self.log.display());
-        Description::read_file(&self.config).unwrap()
     }
 
     /// Kills it at once. `false` if it had ended by itself.
@@ -115,7 +117,7 @@ pub(crate) struct Chaincode {
 
 impl Chaincode {
     /// Makes certificates and the package, and starts the process.
-    pub(crate) async fn start(place: &Place, network: &Description) -> Self {
+    pub(crate) async fn start(place: &Place) -> Self {
         let authority = Authority::new(&AuthoritySpec::default()).unwrap();
         let leaf = authority.issue(&LeafSpec {
             common_name: "chaincode".to_owned(),
@@ -126,6 +128,7 @@ impl Chaincode {
         let leaf = leaf.unwrap();
         fs::write(place.file("server.crt"), leaf.certificate_pem).unwrap();
         fs::write(place.file("server.key"), leaf.key_pem.as_bytes()).unwrap();
+        let network = Description::read_file(&place.description()).unwrap();
         let clients = network.organizations.iter().flat_map(|organization| &organization.peers);
         let clients: Vec<u8> = clients.flat_map(|peer| fs::read(&peer.tls_root).unwrap()).collect();
         fs::write(place.file("client-ca.crt"), clients).unwrap();
