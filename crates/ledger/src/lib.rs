@@ -23,7 +23,6 @@ mod store_error;
 pub mod transient;
 mod updates;
 mod version;
-mod wire;
 
 pub use error::Error;
 pub use ledger::{Committed, History, Ledger, LedgerConfig, LedgerTransaction, Validated};

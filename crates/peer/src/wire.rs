@@ -1,64 +1,19 @@
-//! Counts the elements of messages before they are decoded: an empty element takes two bytes on the wire and many times
-//! as many in memory.
+//! Counts a proposal's elements before they are decoded.
 
-use prost::DecodeError;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use selvedge_proto::wire::{Shape, has_at_most};
 
 /// The most arguments, decorations and transient values of a proposal together. It is our own rule; Fabric has none.
 const MAX_PROPOSAL_ELEMENTS: usize = 100_000;
 
-/// Field numbers on the way to a proposal's arguments.
-const PAYLOAD_INPUT: u32 = 1;
-const INVOCATION_SPEC: u32 = 1;
-const SPEC_INPUT: u32 = 3;
-
-/// Visits the length-delimited fields of a message.
-pub(crate) fn each_field(
-    mut message: &[u8],
-    mut visit: impl FnMut(u32, &[u8]) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    while !message.is_empty() {
-        let (field, wire_type) = decode_key(&mut message)?;
-        if wire_type != WireType::LengthDelimited {
-            skip_field(wire_type, field, &mut message, DecodeContext::default())?;
-            continue;
-        }
-        let length = usize::try_from(decode_varint(&mut message)?).unwrap_or(usize::MAX);
-        // What is cut short is refused by the decoder, with its own words.
-        let Some((content, rest)) = message.split_at_checked(length) else { return Ok(()) };
-        visit(field, content)?;
-        message = rest;
-    }
-    Ok(())
-}
+/// A `ChaincodeProposalPayload`, on the way to its arguments.
+const PAYLOAD: Shape = Shape(&[(1, &INVOCATION_SPEC)]);
+const INVOCATION_SPEC: Shape = Shape(&[(1, &SPEC)]);
+const SPEC: Shape = Shape(&[(3, &Shape::FLAT)]);
 
 /// Whether a marshalled `ChaincodeProposalPayload` may be decoded, with what it carries. Anybody can send one, so this
-/// is asked before any signature is looked at. What is not protobuf is left to the decoder.
+/// is asked before any signature is looked at.
 pub(crate) fn proposal_payload_is_bounded(payload: &[u8]) -> bool {
-    let mut count = 0_usize;
-    let counted = each_field(payload, |field, invocation| {
-        count += 1;
-        if field != PAYLOAD_INPUT {
-            return Ok(());
-        }
-        each_field(invocation, |field, spec| {
-            count += 1;
-            if field != INVOCATION_SPEC {
-                return Ok(());
-            }
-            each_field(spec, |field, input| {
-                count += 1;
-                if field != SPEC_INPUT {
-                    return Ok(());
-                }
-                each_field(input, |_, _| {
-                    count += 1;
-                    Ok(())
-                })
-            })
-        })
-    });
-    counted.is_err() || count <= MAX_PROPOSAL_ELEMENTS
+    has_at_most(MAX_PROPOSAL_ELEMENTS, payload, &PAYLOAD)
 }
 
 #[cfg(test)]
@@ -89,5 +44,11 @@ mod tests {
     fn pieces_of_a_message_count_as_one() {
         let pieces = [payload(60_000, 0), payload(60_000, 0)].concat();
         assert!(!proposal_payload_is_bounded(&pieces), "the decoder merges what comes twice");
+    }
+
+    #[test]
+    fn damage_at_the_end_lets_nothing_pass() {
+        let damaged = [payload(MAX_PROPOSAL_ELEMENTS, 0), vec![0x0a, 9]].concat();
+        assert!(!proposal_payload_is_bounded(&damaged), "the decoder makes what stands before the damage");
     }
 }

@@ -394,7 +394,7 @@ fn golden_a_definition_has_a_limit_of_collections_and_bytes() {
     let mut args = CheckCommitReadinessArgs { sequence: 1, name: "new".to_owned(), ..Default::default() };
     args.collections = Some(CollectionConfigPackage { config: vec![CollectionConfig::default(); 5000] });
     let many = ask(chain, &host, &["CheckCommitReadiness".into(), args.encode_to_vec().into()]);
-    assert!(many.message.contains("5000 collections, more than 4096"), "{}", many.message);
+    assert!(many.message.contains("more than 4096 collections"), "{}", many.message);
     args.collections = None;
     args.validation_parameter = vec![0; 2 << 20].into();
     let long = ask(chain, &host, &["CheckCommitReadiness".into(), args.encode_to_vec().into()]);

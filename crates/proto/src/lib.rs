@@ -27,5 +27,10 @@ pub use generated::{
 };
 pub use {bytes, prost, prost_types};
 
+pub mod wire;
+
+/// The most bytes of one message in either direction that Fabric's peers, orderers and chaincodes take: 100 MiB.
+pub const MESSAGE_BYTES: usize = 100 << 20;
+
 /// The encoded `google.protobuf.FileDescriptorSet` of everything in this crate.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

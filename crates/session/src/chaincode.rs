@@ -20,9 +20,10 @@ use selvedge_proto::protos::{
     ChaincodeAdditionalParams, ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, Response,
     SignedProposal,
 };
+use selvedge_proto::wire::{Shape, has_at_most};
 
 use crate::message::Tickets;
-use crate::request::Request;
+use crate::request::{MAX_ELEMENTS, Request};
 use crate::{Ended, Invocation, MessageType, State, Ticket, TxKey, Violation};
 
 /// How much one session may hold.
@@ -224,6 +225,9 @@ pub enum Refusal {
     /// The payload is no ChaincodeInput.
     #[error("failed to unmarshal chaincode input: {0}")]
     Undecodable(#[source] prost::DecodeError),
+    /// The arguments and decorations are more than [`MAX_ELEMENTS`].
+    #[error("more than {MAX_ELEMENTS} arguments and decorations, which is the limit")]
+    TooManyArguments,
 }
 
 /// Why a call names something that it cannot be made on.
@@ -402,7 +406,7 @@ impl Ready {
         } else if self.live.len() >= self.limits.transactions {
             Err(Refusal::TooMany { limit: self.limits.transactions })
         } else {
-            ChaincodeInput::decode(message.payload).map_err(Refusal::Undecodable)
+            input(message.payload)
         };
         match input {
             Ok(input) => {
@@ -474,6 +478,14 @@ struct Queued {
     ticket: Ticket,
     message_type: Type,
     payload: Bytes,
+}
+
+/// Reads the payload of TRANSACTION or INIT.
+fn input(payload: Bytes) -> Result<ChaincodeInput, Refusal> {
+    if !has_at_most(MAX_ELEMENTS, &payload, &Shape::FLAT) {
+        return Err(Refusal::TooManyArguments);
+    }
+    ChaincodeInput::decode(payload).map_err(Refusal::Undecodable)
 }
 
 /// The transaction, unless it has not begun or is over.

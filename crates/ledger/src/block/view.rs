@@ -7,7 +7,7 @@ use selvedge_proto::protos::{
 };
 
 use crate::hash::sha256;
-use crate::wire::fields;
+use selvedge_proto::wire::fields;
 
 /// The most fields that a transaction and its endorsed action may have together: it bounds what a small message
 /// with many empty elements can grow to. It is our own rule.

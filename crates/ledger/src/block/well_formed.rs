@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use selvedge_proto::common::HeaderType;
 
-use crate::wire::fields;
+use selvedge_proto::wire::fields;
 
 use super::TransactionSummary;
 

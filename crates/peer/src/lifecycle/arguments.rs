@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_proto::wire::{Shape, has_at_most};
 
 use super::error::LifecycleError;
 use crate::endorser::INVALID_WIRE;
-use crate::wire::each_field;
 
 /// The longest argument of a function other than `InstallChaincode`, in bytes. Definitions have a few thousand.
 pub(super) const MAX_ARGUMENT_BYTES: usize = 1 << 20;
-/// The most collections of a definition.
+/// The most collections of a definition, its other fields included.
 pub(super) const MAX_COLLECTIONS: usize = 4096;
 
-/// The field of a definition's collections in all messages that have one.
-const COLLECTIONS: u32 = 7;
+/// All messages that have a definition have its collections in this field.
+const DEFINITION: Shape = Shape(&[(7, &Shape::FLAT)]);
 
 /// Decodes the argument of a function that takes no definition.
 pub(super) fn decode<M: Message + Default>(
@@ -34,21 +34,8 @@ pub(super) fn decode_definition<M: Message + Default>(
     bytes: &Bytes,
 ) -> Result<M, LifecycleError> {
     let malformed = |reason| LifecycleError::Argument { function, reason };
-    if bytes.len() <= MAX_ARGUMENT_BYTES {
-        let mut count = 0_usize;
-        let counted = each_field(bytes, |field, content| {
-            if field != COLLECTIONS {
-                return Ok(());
-            }
-            each_field(content, |_, _| {
-                count += 1;
-                Ok(())
-            })
-        });
-        counted.map_err(|error| malformed(error.to_string()))?;
-        if count > MAX_COLLECTIONS {
-            return Err(malformed(format!("{count} collections, more than {MAX_COLLECTIONS}")));
-        }
+    if bytes.len() <= MAX_ARGUMENT_BYTES && !has_at_most(MAX_COLLECTIONS, bytes, &DEFINITION) {
+        return Err(malformed(format!("more than {MAX_COLLECTIONS} collections")));
     }
     decode(function, bytes)
 }

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec};
+use selvedge_proto::wire::Shape;
 
 use crate::request::{self, Request, RequestError};
 
@@ -28,7 +29,9 @@ impl Request for InvokeChaincode {
     }
 
     fn decode(payload: Bytes) -> Result<Self, RequestError> {
-        let spec: CalledSpec = request::decode::<Self, _>("ChaincodeSpec", payload)?;
+        /// Arguments and decorations are repeated in the input.
+        const SPEC: Shape = Shape(&[(3, &Shape::FLAT)]);
+        let spec: CalledSpec = request::decode_counted::<Self, _>("ChaincodeSpec", payload, &SPEC)?;
         let missing = |field| RequestError::Missing { message_type: Self::TYPE.into(), field };
         Ok(Self { name: spec.chaincode_id.ok_or_else(|| missing("chaincode_id"))?.name, input: spec.input })
     }

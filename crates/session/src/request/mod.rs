@@ -12,6 +12,7 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_message::Type;
+use selvedge_proto::wire::{Shape, has_at_most};
 
 use crate::MessageType;
 
@@ -28,6 +29,13 @@ pub use selvedge_proto::protos::{
     QueryStateClose, QueryStateNext, WriteBatchState,
 };
 pub use state::{GetPrivateDataHash, PutStateMetadata};
+
+/// The most fields that a payload may have, in all its messages that may be repeated: keys, arguments, records, results.
+///
+/// An empty element takes two bytes on the wire and up to 150 in memory, so that a message of 100 MiB could hold 8 GB of
+/// them. It is our own rule; Fabric has none, and does not enforce the sizes that its peer advertises for batches. A
+/// thousand times what it advertises are allowed.
+pub const MAX_ELEMENTS: usize = 1_000_000;
 
 /// One kind of request and its reply, as both ends see it.
 pub trait Request: Sized {
@@ -49,6 +57,9 @@ pub trait Request: Sized {
 
     /// Reads a reply's payload, which may be hostile.
     fn decode_reply(payload: Bytes) -> Result<Self::Reply, RequestError> {
+        if Self::Reply::SHAPE.is_some_and(|shape| !has_at_most(MAX_ELEMENTS, &payload, shape)) {
+            return Err(RequestError::TooMany { message_type: Self::TYPE.into() });
+        }
         Self::Reply::decode(payload)
             .map_err(|source| RequestError::Reply { message_type: Self::TYPE.into(), source })
     }
@@ -77,6 +88,12 @@ pub enum RequestError {
         /// What was wrong with the bytes.
         #[source]
         source: prost::DecodeError,
+    },
+    /// The payload, or that of the reply, has more than [`MAX_ELEMENTS`] elements.
+    #[error("{message_type} with more than {MAX_ELEMENTS} elements, which is the limit")]
+    TooMany {
+        /// The request.
+        message_type: MessageType,
     },
     /// A part is absent without which the request says nothing.
     #[error("the payload of {message_type} lacks {field}")]
@@ -107,6 +124,10 @@ impl RequestError {
                 "unmarshal failed: proto: cannot parse invalid wire-format data"
             }
             Self::Missing { .. } => "panic during execution",
+            // Fabric has no such limit.
+            Self::TooMany { .. } => {
+                "the request has more than 1000000 elements, which is the limit of this peer"
+            }
         }
     }
 }
@@ -196,6 +217,19 @@ impl TryFrom<&ChaincodeMessage> for AnyRequest {
 
     fn try_from(message: &ChaincodeMessage) -> Result<Self, RequestError> {
         Self::decode(MessageType(message.r#type), message.payload.clone())
+    }
+}
+
+/// Decodes the protobuf message `expected` that belongs in a payload of `R`, and whose elements are counted before.
+fn decode_counted<R: Request, M: Message + Default>(
+    expected: &'static str,
+    payload: Bytes,
+    shape: &Shape,
+) -> Result<M, RequestError> {
+    if has_at_most(MAX_ELEMENTS, &payload, shape) {
+        decode::<R, M>(expected, payload)
+    } else {
+        Err(RequestError::TooMany { message_type: R::TYPE.into() })
     }
 }
 

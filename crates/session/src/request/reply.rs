@@ -1,9 +1,13 @@
 use bytes::Bytes;
 use prost::{DecodeError, Message};
 use selvedge_proto::protos::{ChaincodeMessage, GetStateMultipleResult, QueryResponse, StateMetadataResult};
+use selvedge_proto::wire::Shape;
 
 /// What a request is answered with, as the payload of RESPONSE.
 pub trait Reply: Sized {
+    /// What is counted of a payload before it is read; `None` for payloads that are not made of elements.
+    const SHAPE: Option<&'static Shape> = None;
+
     /// The payload.
     fn encode(&self) -> Bytes;
     /// Reads a payload, which may be hostile.
@@ -35,6 +39,8 @@ impl Reply for Bytes {
 macro_rules! message_reply {
     ($($message:ty),*) => {
         $(impl Reply for $message {
+            const SHAPE: Option<&'static Shape> = Some(&Shape::FLAT);
+
             fn encode(&self) -> Bytes {
                 self.encode_to_vec().into()
             }

@@ -4,6 +4,7 @@ use selvedge_proto::protos::{
     DelState, GetState, GetStateMetadata, GetStateMultiple, GetStateMultipleResult, PurgePrivateState,
     PutState, StateMetadata, StateMetadataResult, WriteBatchState,
 };
+use selvedge_proto::wire::Shape;
 
 use crate::request::{self, Request, RequestError};
 
@@ -65,7 +66,8 @@ impl Request for PutStateMetadata {
     }
 }
 
-/// Requests whose payload is one protobuf message without further rules.
+/// Requests whose payload is one protobuf message without further rules than that its elements are counted. Keys and
+/// values are single fields, however long they are, so that counting costs nothing where nothing is repeated.
 macro_rules! plain_requests {
     ($($request:ident, $message_type:ident, $reply:ty;)*) => {
         $(impl Request for $request {
@@ -77,7 +79,7 @@ macro_rules! plain_requests {
             }
 
             fn decode(payload: Bytes) -> Result<Self, RequestError> {
-                request::decode::<Self, _>(stringify!($request), payload)
+                request::decode_counted::<Self, _>(stringify!($request), payload, &Shape::FLAT)
             }
         })*
     };
