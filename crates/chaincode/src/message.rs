@@ -1,9 +1,7 @@
 //! How large a message may be.
 
+pub(crate) use selvedge_proto::MESSAGE_BYTES;
 use selvedge_session::TxKey;
-
-/// Fabric's limit of one message, in both directions: 100 MiB.
-pub(crate) const MESSAGE_BYTES: usize = 100 << 20;
 
 /// The most bytes of a message beside its ids and the contents of its payload and event: tags, lengths and numbers.
 const FRAME: usize = 128;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::SigningIdentity;
+pub(crate) use selvedge_proto::MESSAGE_BYTES;
 use selvedge_proto::common::{Envelope, Payload};
 use selvedge_proto::gateway::gateway_client::GatewayClient;
 use selvedge_proto::gateway::{
@@ -15,9 +16,6 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::{ClientError, Proposal, ProposalBuilder, sign_envelope};
-
-/// Fabric's limit of one message, in both directions: 100 MiB.
-pub(crate) const MESSAGE_BYTES: usize = 100 << 20;
 
 /// How long each call may take. The defaults are those of Fabric's sample applications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

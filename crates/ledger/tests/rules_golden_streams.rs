@@ -159,12 +159,11 @@ impl Host {
     }
 
     fn get_multiple(&mut self, get: &GetStateMultiple) -> Reply {
-        let values = if get.collection.is_empty() {
-            let values = get.keys.iter().map(|key| self.simulator.get(&self.chaincode, key));
-            values.collect::<Result<Vec<_>, _>>()?
-        } else {
-            self.simulator.get_private_multiple(&self.chaincode, &get.collection, &get.keys)?
-        };
+        let values = get.keys.iter().map(|key| match get.collection.as_str() {
+            "" => self.simulator.get(&self.chaincode, key),
+            collection => self.simulator.get_private_of_multiple(&self.chaincode, collection, key),
+        });
+        let values = values.collect::<Result<Vec<_>, _>>()?;
         let values = values.into_iter().map(Option::unwrap_or_default).collect();
         Ok(GetStateMultipleResult { values }.encode_to_vec().into())
     }

@@ -367,6 +367,39 @@ async fn values_of_100_mib_disturb_nobody() {
     stage.end().await;
 }
 
+/// The values that one request asks for are too large together: it is refused, and the stream goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_no_message_can_hold_is_refused() {
+    let mut stage = Stage::set().await;
+    let user = stage.world.user.clone();
+    let submitting = tokio::spawn(async move { user.submit_and_wait(call("odd", "act"), &[]).await });
+    let mut session = stage.server.accept_ready(&stage.place.package_id).await;
+    let transaction = session.receive().await;
+    session.ask_put(&transaction, "k", Bytes::from(vec![7; MESSAGE_BYTES / 20])).await;
+    assert_eq!(session.receive().await.r#type(), Type::Response);
+    session.complete(&transaction, "").await;
+    within(submitting).await.unwrap().unwrap();
+
+    let running = stage.begin();
+    let transaction = session.receive().await;
+    for (keys, answer) in [(21, Type::Error), (19, Type::Response)] {
+        let get = GetStateMultiple { keys: vec!["k".to_owned(); keys], ..Default::default() };
+        session.reply(&transaction, Type::GetStateMultiple, get.encode_to_vec()).await;
+        let reply = session.receive().await;
+        assert_eq!(reply.r#type(), answer, "{keys} values");
+        if answer == Type::Error {
+            let text = String::from_utf8_lossy(&reply.payload).into_owned();
+            let expected =
+                ["GET_STATE_MULTIPLE failed", "the limit of 104857600 bytes for a message; ask for less"];
+            says(&text, &expected);
+        }
+    }
+    session.complete(&transaction, "fine").await;
+    assert_eq!(within(running).await.unwrap().unwrap(), "fine");
+    stage.next_works_on(&mut session).await;
+    stage.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_chaincode_is_found_again() {
     let mut stage = Stage::set().await;

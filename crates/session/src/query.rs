@@ -12,10 +12,51 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_proto::MESSAGE_BYTES;
 use selvedge_proto::protos::{QueryMetadata, QueryResponse, QueryResponseMetadata, QueryResultBytes};
 
 /// The most results in one answer to a query without paging; Fabric's peer cannot be told another number.
 pub const BATCH: usize = 100;
+
+/// The most bytes that the payload of a reply may have: what a message has room for beside both ids at their longest.
+///
+/// A Fabric peer that cannot send a reply because of its size fails the transaction, and ends the stream with it. Here
+/// the request is refused, as soon as it is known that the reply would be too large.
+pub const REPLY_BYTES: usize = MESSAGE_BYTES - 4096;
+
+/// What an element of a reply takes on the wire beside its content, at most.
+const ELEMENT_BYTES: usize = 16;
+
+/// A reply would have more than [`REPLY_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the reply exceeds the limit of {MESSAGE_BYTES} bytes for a message; ask for less at a time, for example with pages"
+)]
+pub struct ReplyTooLarge;
+
+/// Counts the bytes of a reply while it is put together, so that it is refused before its elements fill the memory.
+#[derive(Debug)]
+pub struct ReplySize {
+    left: usize,
+}
+
+impl Default for ReplySize {
+    fn default() -> Self {
+        Self { left: REPLY_BYTES }
+    }
+}
+
+impl ReplySize {
+    /// Counts one more element with its content of this many bytes.
+    ///
+    /// # Errors
+    /// When the reply would be too large with it.
+    pub fn add(&mut self, bytes: usize) -> Result<(), ReplyTooLarge> {
+        let cost = bytes.saturating_add(ELEMENT_BYTES);
+        self.left = self.left.checked_sub(cost).ok_or(ReplyTooLarge)?;
+        Ok(())
+    }
+}
 
 /// How much the queries of one transaction may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +90,9 @@ pub enum QueryError<E> {
         /// The limit.
         limit: usize,
     },
+    /// The results of one answer are too large for a message. The iterator is closed.
+    #[error(transparent)]
+    TooLarge(#[from] ReplyTooLarge),
     /// A result could not be read. The iterator is closed.
     #[error("{0}")]
     Results(E),
@@ -135,7 +179,11 @@ where
 
     /// Reads one batch and keeps the iterator if there is more.
     fn batch(&mut self, id: String, mut open: Open<I>, total: usize) -> Result<QueryResponse, QueryError<E>> {
+        let mut size = ReplySize::default();
         let mut batch: Vec<_> = open.ahead.take().into_iter().collect();
+        for result in &batch {
+            size.add(result.len())?;
+        }
         while open.count < total
             && let Some(result) = open.results.next()
         {
@@ -146,6 +194,7 @@ where
                 self.open.insert(id.clone(), open);
                 return Ok(response(id, batch, true));
             }
+            size.add(result.len())?;
             batch.push(result);
         }
         Ok(response(id, batch, false))
@@ -173,22 +222,28 @@ pub fn total_results(limit: usize, paging: Option<&QueryMetadata>) -> usize {
 /// hold, or empty at the end.
 ///
 /// # Errors
-/// When a result or the bookmark cannot be read.
+/// When a result or the bookmark cannot be read, or the page is too large for a message: Fabric cuts no page short.
 pub fn page<I, E>(
     id: impl Into<String>,
     mut results: I,
     limits: Limits,
     paging: &QueryMetadata,
     bookmark: impl FnOnce(I) -> Result<String, E>,
-) -> Result<QueryResponse, E>
+) -> Result<QueryResponse, QueryError<E>>
 where
     I: Iterator<Item = Result<Bytes, E>>,
 {
     let total = total_results(limits.total_results, Some(paging));
-    let page = results.by_ref().take(total).collect::<Result<Vec<_>, E>>()?;
+    let mut size = ReplySize::default();
+    let mut page = Vec::new();
+    for result in results.by_ref().take(total) {
+        let result = result.map_err(QueryError::Results)?;
+        size.add(result.len())?;
+        page.push(result);
+    }
     let metadata = QueryResponseMetadata {
         fetched_records_count: i32::try_from(page.len()).unwrap_or(i32::MAX),
-        bookmark: bookmark(results)?,
+        bookmark: bookmark(results).map_err(QueryError::Results)?,
     };
     let mut response = response(id.into(), page, false);
     response.metadata = metadata.encode_to_vec().into();

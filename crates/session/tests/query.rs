@@ -3,9 +3,12 @@
 use std::iter;
 
 use bytes::Bytes;
+use selvedge_proto::MESSAGE_BYTES;
 use selvedge_proto::prost::Message;
 use selvedge_proto::protos::{QueryMetadata, QueryResponse, QueryResponseMetadata};
-use selvedge_session::query::{BATCH, Iterators, Limits, QueryError, is_paged, page, total_results};
+use selvedge_session::query::{
+    BATCH, Iterators, Limits, QueryError, ReplyTooLarge, is_paged, page, total_results,
+};
 
 type Results<'a> = Box<dyn Iterator<Item = Result<Bytes, &'static str>> + 'a>;
 
@@ -138,6 +141,36 @@ fn a_page_comes_whole_with_its_bookmark() {
         let bookmark = if expected < 500 { expected.to_string() } else { String::new() };
         assert_eq!((metadata.fetched_records_count as usize, metadata.bookmark), (expected, bookmark));
     }
+}
+
+/// A tenth of a message each.
+fn large<'a>(count: usize) -> Results<'a> {
+    Box::new((0..count).map(|_| Ok(Bytes::from_static(&[7; MESSAGE_BYTES / 10]))))
+}
+
+#[test]
+fn a_page_that_is_too_large_is_refused_before_it_is_read() {
+    let mut read = 0;
+    let counted: Results<'_> = Box::new(large(1000).inspect(|_| read += 1));
+    let refused = page("it", counted, Limits::default(), &paging(500, ""), |_| Ok(String::new()));
+    assert_eq!(refused, Err(QueryError::TooLarge(ReplyTooLarge)));
+    assert_eq!(read, 10, "reading ends with what does not fit");
+    let whole = page("it", large(1000), Limits::default(), &paging(9, ""), |_| Ok(String::new()));
+    let whole = whole.expect("nine tenths fit");
+    assert_eq!(whole.results.len(), 9);
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_refused_before_it_is_read() {
+    let mut read = 0;
+    let small = (0..BATCH).map(|_| Ok(Bytes::from_static(b"small")));
+    let counted: Results<'_> = Box::new(small.chain(large(1000)).inspect(|_| read += 1));
+    let mut iterators = iterators(100_000);
+    assert!(iterators.open("it", counted, None).expect("the first batch is small").has_more);
+    assert_eq!(iterators.next("it"), Err(QueryError::TooLarge(ReplyTooLarge)));
+    assert_eq!(iterators.next("it"), Err(QueryError::NotFound), "the iterator is closed");
+    drop(iterators);
+    assert_eq!(read, BATCH + 10, "reading ends with what does not fit");
 }
 
 #[test]

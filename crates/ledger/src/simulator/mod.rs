@@ -248,23 +248,18 @@ impl Simulator {
         Ok(value.map(|stored| stored.value))
     }
 
-    /// Reads several private values at once. As in Fabric, they are not compared with the versions of their
-    /// hashes here: a stale value makes the transaction invalid when it is committed.
-    pub fn get_private_multiple(
+    /// Reads one of several private values that are asked for together. As in Fabric, it is not compared with the
+    /// version of its hash here: a stale value makes the transaction invalid when it is committed.
+    pub fn get_private_of_multiple(
         &mut self,
         namespace: &str,
         collection: &str,
-        keys: &[String],
-    ) -> Result<Vec<Option<Bytes>>, SimulationError> {
+        key: &str,
+    ) -> Result<Option<Bytes>, SimulationError> {
         self.check_collection(namespace, collection)?;
-        let space = Space::private(namespace, collection);
-        let mut values = Vec::with_capacity(keys.len());
-        for key in keys {
-            let value = self.snapshot.get(&space, key.as_bytes())?;
-            self.record.private_read(namespace, collection, key, version_of(value.as_ref()));
-            values.push(value.map(|stored| stored.value));
-        }
-        Ok(values)
+        let value = self.snapshot.get(&Space::private(namespace, collection), key.as_bytes())?;
+        self.record.private_read(namespace, collection, key, version_of(value.as_ref()));
+        Ok(value.map(|stored| stored.value))
     }
 
     /// Reads the hash of a private value, which any peer can.

@@ -14,6 +14,7 @@ use selvedge_proto::protos::write_record::Type as WriteType;
 use selvedge_proto::protos::{
     GetStateMultipleResult, SignedProposal, StateMetadata, StateMetadataResult, WriteRecord,
 };
+use selvedge_session::query::ReplySize;
 use selvedge_session::request::{
     AnyRequest, DelState, GetPrivateDataHash, GetState, GetStateMetadata, GetStateMultiple,
     PurgePrivateState, PutState, PutStateMetadata, Request, WriteBatchState,
@@ -82,16 +83,22 @@ impl<'a> Context<'a> {
 
     fn get_multiple(&mut self, request: GetStateMultiple) -> Result<GetStateMultipleResult, String> {
         let GetStateMultiple { keys, collection } = request;
-        let namespace = self.namespace;
-        let values = if collection.is_empty() {
-            self.with(|state| {
-                keys.iter().map(|key| state.get(namespace, key)).collect::<Result<Vec<_>, _>>()
-            })?
-        } else {
+        if !collection.is_empty() {
             self.may_read(&collection)?;
-            self.with(|state| state.get_private_multiple(namespace, &collection, &keys))?
-        };
-        Ok(GetStateMultipleResult { values: values.into_iter().map(Option::unwrap_or_default).collect() })
+        }
+        let namespace = self.namespace;
+        let mut size = ReplySize::default();
+        let mut values = Vec::new();
+        for key in keys {
+            let value = self.with(|state| match collection.as_str() {
+                "" => state.get(namespace, &key),
+                collection => state.get_private_of_multiple(namespace, collection, &key),
+            })?;
+            let value = value.unwrap_or_default();
+            size.add(value.len()).map_err(|error| error.to_string())?;
+            values.push(value);
+        }
+        Ok(GetStateMultipleResult { values })
     }
 
     fn get_hash(&mut self, request: GetPrivateDataHash) -> Result<Bytes, String> {

@@ -40,13 +40,11 @@ pub use error::{EndorserError, Refusal};
 pub use local::{EndorserConfig, LocalEndorser};
 pub use received::Received;
 pub use remote::RemoteEndorser;
+pub(crate) use selvedge_proto::MESSAGE_BYTES as MAX_MESSAGE;
 pub use selvedge_session::query::Limits;
 pub(crate) use service::too_many;
 pub use service::{EndorserService, MAX_CONCURRENT_PROPOSALS};
 pub use verified::Verified;
-
-/// The most bytes of a message between peers and their clients.
-pub(crate) const MAX_MESSAGE: usize = 100 * 1024 * 1024;
 
 /// The name of Fabric's lifecycle chaincode.
 pub(crate) const LIFECYCLE: &str = "_lifecycle";

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
+pub(super) use selvedge_proto::MESSAGE_BYTES as MAX_MESSAGE;
 use selvedge_proto::protos::{ChaincodeEvent, ChaincodeMessage, Response};
 use selvedge_session::host::{Event, Outcome, Ready};
 use selvedge_session::request::AnyRequest;
@@ -25,8 +26,6 @@ use tonic::transport::Channel;
 use super::error::ExecuteError;
 use crate::invocation::{Invocation, TransactionContext};
 
-/// The most bytes of one message in either direction.
-pub(super) const MAX_MESSAGE: usize = 100 * 1024 * 1024;
 /// What a message needs beside its payload: both ids at their longest, with room for the rest.
 const ENVELOPE: usize = 4096;
 /// A request and the end are on the way to a transaction at most.

@@ -30,7 +30,8 @@ impl Context<'_> {
             let start = if paging.bookmark.is_empty() { &start_key } else { &paging.bookmark };
             let range = self.with(|state| state.paged_range(namespace, start, &end_key))?;
             let results = self.transaction.state.range(namespace, range);
-            return query::page(id, results, self.executor.queries, paging, RangeResults::bookmark);
+            let page = query::page(id, results, self.executor.queries, paging, RangeResults::bookmark);
+            return page.map_err(|error| error.to_string());
         }
         let range = self.with(|state| Ok(state.range(namespace, &start_key, &end_key)))?;
         let results = Box::new(self.transaction.state.range(namespace, range));
