@@ -8,8 +8,8 @@ pub struct Limits {
     /// Connections that exist at once, those in their handshake and those being refused included.
     /// Default 1024. One more is closed at once and recorded.
     pub connections: usize,
-    /// Handshakes worked on at once; others wait, and their waiting counts against their time.
-    /// Default 64.
+    /// Handshakes worked on at once, from the client's first byte on; others wait, and their waiting counts against
+    /// their time. Default 64.
     pub handshakes: usize,
     /// From the TCP accept to the end of the handshake. Default 5 s, as Fabric's Go server has it.
     pub handshake_timeout: Duration,

@@ -230,12 +230,13 @@ impl Gate {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => RefusalReason::Closed,
             _ => RefusalReason::Failed { reason: error.to_string() },
         };
-        // Kept until the handshake is over; the semaphore is never closed.
-        let _turn = self.handshakes.acquire().await;
+        // Who has not begun to speak holds nobody up.
         let mut first = [0];
         if tcp.peek(&mut first).await.map_err(failed)? == 0 {
             return Err(RefusalReason::Closed.into());
         }
+        // Kept until the handshake is over; the semaphore is never closed.
+        let _turn = self.handshakes.acquire().await;
         let security = self.security.current();
         let [first] = first;
         match security.as_ref() {

@@ -51,10 +51,25 @@ async fn stalled_handshakes_hold_others_up_no_longer_than_their_time() {
     let after = Duration::from_millis(300);
     let limits = Limits { handshakes: 1, handshake_timeout: after, ..Limits::default() };
     let mut server = Running::start_at("127.0.0.1:0", mutual(&ca, &ca), limits).await;
-    let _stalled = TcpStream::connect(server.address).await.unwrap();
+    let mut stalled = TcpStream::connect(server.address).await.unwrap();
+    stalled.write_all(&[22]).await.unwrap();
     assert_eq!(server.reason().await, RefusalReason::HandshakeTimeout { after });
     let security = trusting_as(ca.certificate_pem(), &client_leaf(&ca));
     who_am_i(connect(&server.target(), &security).await.unwrap()).await.unwrap();
+}
+
+/// The idle connections have far more time than the newcomer's patience.
+#[tokio::test]
+async fn idle_connections_hold_no_newcomer_up() {
+    let ca = authority("CA");
+    let handshake_timeout = Duration::from_secs(3600);
+    let limits = Limits { handshakes: 2, handshake_timeout, ..Limits::default() };
+    let server = Running::start_at("127.0.0.1:0", mutual(&ca, &ca), limits).await;
+    let _first = TcpStream::connect(server.address).await.unwrap();
+    let _second = TcpStream::connect(server.address).await.unwrap();
+    let security = trusting_as(ca.certificate_pem(), &client_leaf(&ca));
+    let newcomer = tokio::time::timeout(PATIENCE, connect(&server.target(), &security)).await;
+    who_am_i(newcomer.expect("in time").unwrap()).await.unwrap();
 }
 
 #[tokio::test]
