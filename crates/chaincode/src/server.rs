@@ -7,7 +7,9 @@ use futures_util::FutureExt;
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_server;
 use selvedge_session::chaincode::Limits as SessionLimits;
-use selvedge_tls::{BindError, Limits as ConnectionLimits, Listener, PeerInfo, Refusal, ServerSecurity};
+use selvedge_tls::{
+    BindError, Limits as ConnectionLimits, Listener, PeerInfo, ReceiveBudget, Refusal, ServerSecurity,
+};
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -214,6 +216,7 @@ impl BoundServer {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(Some(HEADER_BYTES))
             .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION))
+            .layer(ReceiveBudget::default())
             .serve_with_incoming_shutdown(service, listener, stop);
         let out_of_time = async {
             stopping.cancelled().await;

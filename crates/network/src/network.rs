@@ -12,7 +12,9 @@ use selvedge_orderer::{BroadcastService, Orderer, OrdererConfig};
 use selvedge_peer::gateway::Broadcaster;
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_proto::common::Block;
-use selvedge_tls::{ClientTls, DialOptions, Identity, Limits, Listener, ServerSecurity, ServerTls};
+use selvedge_tls::{
+    ClientTls, DialOptions, Identity, Limits, Listener, ReceiveBudget, ServerSecurity, ServerTls,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +40,8 @@ pub struct Network {
     orderer: Arc<Orderer>,
     orderer_address: SocketAddr,
     broadcaster: Arc<dyn Broadcaster>,
+    /// What all nodes hold of the messages they receive.
+    budget: ReceiveBudget,
     storage: Arc<dyn Storage>,
     /// The genesis blocks of the channels.
     genesis: Vec<Block>,
@@ -78,8 +82,11 @@ impl Network {
             cutting: config.cutting,
             queue: ORDERER_QUEUE,
         }));
-        let services =
-            Services::new(ServiceLimits::default()).with(BroadcastService::server(Arc::clone(&orderer)));
+        // The nodes share one process, and so its budget.
+        let budget = ReceiveBudget::default();
+        let services = Services::new(ServiceLimits::default())
+            .within(&budget)
+            .with(BroadcastService::server(Arc::clone(&orderer)));
         servers.push(serve(node.name(), services, listener, &stopping));
 
         let places = Places {
@@ -112,7 +119,8 @@ impl Network {
             }
         }
         let broadcaster = broadcaster::of(&orderer, node, orderer_address);
-        let peers: Vec<_> = setups.into_iter().map(|setup| setup.serve(stopping.child_token())).collect();
+        let peers: Vec<_> =
+            setups.into_iter().map(|setup| setup.serve(&budget, stopping.child_token())).collect();
         let addresses = peers.iter().map(|peer| (peer.name().to_owned(), peer.address())).collect();
         for peer in &peers {
             peer.meet(&peers, &broadcaster);
@@ -124,6 +132,7 @@ impl Network {
             orderer,
             orderer_address,
             broadcaster,
+            budget,
             storage,
             genesis,
             peers,
@@ -306,7 +315,7 @@ impl Network {
             let source = self.orderer.source(channel).ok_or_else(unknown)?;
             setup.peer.join(block.clone(), Arc::new(source)).await?;
         }
-        let started = setup.serve(self.stopping.child_token());
+        let started = setup.serve(&self.budget, self.stopping.child_token());
         let order: Vec<&str> = self
             .organizations
             .iter()

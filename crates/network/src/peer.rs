@@ -12,7 +12,7 @@ use selvedge_peer::host::{Host, HostConfig};
 use selvedge_peer::node::{Peer, PeerConfig};
 use selvedge_peer::private_data::PrivateDataPeer;
 use selvedge_peer::services::{ServiceLimits, Services};
-use selvedge_tls::Listener;
+use selvedge_tls::{Listener, ReceiveBudget};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -144,12 +144,14 @@ impl PeerSetup {
         })
     }
 
-    /// Serves the peer: the gateway, the endorser, and Deliver. The gateway asks nobody until the peer has met others.
-    pub(crate) fn serve(self, stopping: CancellationToken) -> NetworkPeer {
+    /// Serves the peer within this budget: the gateway, the endorser, and Deliver. The gateway asks nobody until the
+    /// peer has met others.
+    pub(crate) fn serve(self, budget: &ReceiveBudget, stopping: CancellationToken) -> NetworkPeer {
         let gateway = Gateway::new(self.member.msp_id(), GatewayConfig::default());
         let channels = self.peer.channels().clone();
         let deliver = DeliverService::new(channels, self.member.msp_id(), stopping.clone());
         let services = Services::new(ServiceLimits::default())
+            .within(budget)
             .with(EndorserService::new(Arc::new(self.endorser.clone())).server())
             .with(GatewayService::new(gateway.clone()).until(stopping.clone()).server())
             .with(deliver.server());

@@ -4,21 +4,23 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
-use selvedge_tls::Listener;
+use selvedge_tls::{Listener, ReceiveBudget, ReceiveLimits};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 
-/// What the services of a peer allow one connection. The services themselves limit messages to 100 MiB and the calls
-/// they serve at a time.
+/// What the services of a peer allow. The services themselves limit the calls they serve at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceLimits {
     /// Calls of one connection at a time. Default 4096: SDKs share one connection among all their calls, and every
     /// service has its own limit below that.
     pub streams: u32,
+    /// The bytes of messages that are received and answered at a time. Default 100 MiB for one message, 256 MiB for one
+    /// connection, 1 GiB for all.
+    pub received: ReceiveLimits,
     /// The most bytes of a call's headers. Default 64 KiB.
     pub header_bytes: u32,
     /// After how long without traffic a connection is asked for a sign of life. Default 2 hours (Fabric's
@@ -32,10 +34,14 @@ pub struct ServiceLimits {
     pub drain: Duration,
 }
 
+/// How much a client may send ahead of what is read, on one stream and on all streams of a connection together.
+const WINDOW: u32 = 1 << 20;
+
 impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
             streams: 4096,
+            received: ReceiveLimits::default(),
             header_bytes: 64 << 10,
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
@@ -54,13 +60,22 @@ pub struct ServeError(#[from] tonic::transport::Error);
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     routes: RoutesBuilder,
+    budget: ReceiveBudget,
     limits: ServiceLimits,
 }
 
 impl Services {
     /// No services yet, with these limits.
     pub fn new(limits: ServiceLimits) -> Self {
-        Self { routes: RoutesBuilder::default(), limits }
+        Self { routes: RoutesBuilder::default(), budget: ReceiveBudget::new(limits.received.clone()), limits }
+    }
+
+    /// Receives messages within a budget that other services of the process have a part in too, in place of one of
+    /// their own after [`ServiceLimits::received`].
+    #[must_use]
+    pub fn within(mut self, budget: &ReceiveBudget) -> Self {
+        self.budget = budget.clone();
+        self
     }
 
     /// Adds a service, such as [`EndorserService::server`](crate::endorser::EndorserService::server).
@@ -102,6 +117,9 @@ impl Services {
             .http2_max_header_list_size(Some(limits.header_bytes))
             .http2_max_pending_accept_reset_streams(Some(limits.pending_resets))
             .max_concurrent_streams(Some(limits.streams))
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .layer(self.budget)
             .add_routes(self.routes.routes().prepare())
             .serve_with_incoming_shutdown(listener, told);
         let out_of_time = async {

@@ -91,7 +91,9 @@ async fn large_messages_pass_and_large_headers_do_not() {
         assert_eq!(refused.code(), Code::Unknown, "{refused}");
     }
     let refused = client.process_proposal(proposal(100 << 20)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    let size = prost::Message::encoded_len(&proposal(100 << 20));
+    assert_eq!(refused.message(), format!("grpc: received message larger than max ({size} vs. 104857600)"));
 
     let mut request = Request::new(proposal(1));
     let value = AsciiMetadataValue::try_from("a".repeat(100_000)).unwrap();

@@ -13,6 +13,7 @@ use tokio_rustls::{client, server};
 use tonic::transport::server::Connected;
 
 use crate::dialled::FirstRead;
+use crate::received::Account;
 use crate::socket::Socket;
 
 /// A connection that is ready for HTTP/2. Under TLS the handshake is done and the other end is verified.
@@ -37,6 +38,21 @@ pub struct PeerInfo {
     pub msp_id: Option<Arc<str>>,
     /// What was agreed; `None` in plaintext.
     pub session: Option<Session>,
+    /// What the connection's calls hold of the messages they have received.
+    pub(crate) received: Arc<Account>,
+}
+
+impl PeerInfo {
+    /// The other end of a connection without TLS.
+    pub(crate) fn plaintext(remote_addr: SocketAddr) -> Self {
+        Self {
+            remote_addr,
+            certificates: Arc::new([]),
+            msp_id: None,
+            session: None,
+            received: Arc::default(),
+        }
+    }
 }
 
 /// What the two ends agreed on, in the standards' spelling.

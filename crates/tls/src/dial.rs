@@ -194,7 +194,7 @@ async fn dial_until(
         ClientSecurity::Tls(tls) => Some((tls, expected_name(target, tls)?)),
     };
     let (tcp, remote) = connect(target, deadline).await?;
-    let info = PeerInfo { remote_addr: remote, certificates: Arc::new([]), msp_id: None, session: None };
+    let info = PeerInfo::plaintext(remote);
     let dialled = Dialled::of_peer(target, security, &info, deadline.started);
     let socket = Socket::new(tcp);
     match name {
@@ -298,6 +298,7 @@ async fn shake_hands(
         certificates: record.chain.into(),
         msp_id: None,
         session: Some(Session::of(session, asked)),
+        received: Arc::default(),
     };
     let mut connection = Connection::new(Stream::Client(Box::new(stream)), info, None);
     connection.watch_first_read(FirstRead::new(dialled));

@@ -3,7 +3,8 @@
 //! This is the only crate that names rustls. Both ends speak TLS 1.3 or 1.2 with X25519MLKEM768 preferred and
 //! ALPN exactly `h2`; sessions are never resumed; a configuration trusts exactly the authorities it is given.
 //!
-//! * A server makes a [`ServerTls`], binds a [`Listener`] and hands it to tonic as its stream of connections.
+//! * A server makes a [`ServerTls`], binds a [`Listener`] and hands it to tonic as its stream of connections, with a
+//!   [`ReceiveBudget`] as a layer before its services.
 //! * A client makes a [`ClientTls`] and calls [`channel`], or [`dial`] for a bare connection.
 //! * What fails is a [`DialError`] with a [`Verdict`] on the client's side and a [`Refusal`] on the server's.
 
@@ -22,6 +23,7 @@ mod listener;
 mod pem;
 mod problem;
 mod provider;
+mod received;
 mod refusal;
 mod server;
 mod sniff;
@@ -41,6 +43,7 @@ pub use limits::Limits;
 pub use listener::{BindError, Listener, SecuritySwitch};
 pub use pem::{PemError, PemOrigin, PemProblem};
 pub use problem::CertificateProblem;
+pub use received::{Budgeted, ReceiveBudget, ReceiveLimits};
 pub use refusal::{Refusal, RefusalReason};
 pub use server::{ClientPolicyBuilder, ClientRule, ServerSecurity, ServerTls, ServerTlsBuilder};
 pub use target::Target;

@@ -241,11 +241,7 @@ impl Gate {
         let [first] = first;
         match security.as_ref() {
             ServerSecurity::Plaintext if speech(&[first]) == Speech::Tls => Err(refuse_tls(tcp).await),
-            ServerSecurity::Plaintext => {
-                let info =
-                    PeerInfo { remote_addr: remote, certificates: Arc::new([]), msp_id: None, session: None };
-                Ok((Stream::Plain(Socket::new(tcp)), info))
-            }
+            ServerSecurity::Plaintext => Ok((Stream::Plain(Socket::new(tcp)), PeerInfo::plaintext(remote))),
             ServerSecurity::Tls(_) if first.is_ascii_uppercase() => Err(refuse_plaintext(tcp).await),
             ServerSecurity::Tls(tls) => shake_hands(tcp, remote, tls).await,
         }
@@ -276,6 +272,7 @@ async fn shake_hands(
         certificates: record.chain.into(),
         msp_id: record.msp,
         session: Some(Session::of(session, name)),
+        received: Arc::default(),
     };
     Ok((Stream::Server(Box::new(stream)), info))
 }

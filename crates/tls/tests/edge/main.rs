@@ -4,6 +4,7 @@ mod bounds;
 mod configuration;
 mod mutual;
 mod openssl;
+mod received;
 mod refusals;
 mod support;
 mod verdicts;

@@ -4,17 +4,21 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use selvedge_pki::{Authority, AuthoritySpec, Leaf, LeafSpec, Usage, Validity};
+use selvedge_proto::orderer::atomic_broadcast_server::AtomicBroadcastServer;
 use selvedge_proto::protos::endorser_client::EndorserClient;
 use selvedge_proto::protos::endorser_server::{Endorser, EndorserServer};
 use selvedge_proto::protos::{ProposalResponse, Response as Outcome, SignedProposal};
 use selvedge_tls::{
     CertificateFacts, ClientSecurity, ClientTls, DialError, DialOptions, Identity, Limits, Listener,
-    PeerInfo, Refusal, RefusalReason, SecuritySwitch, ServerSecurity, ServerTls, Target, channel, probe,
+    PeerInfo, ReceiveBudget, Refusal, RefusalReason, SecuritySwitch, ServerSecurity, ServerTls, Target,
+    channel, probe,
 };
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
+
+use crate::received::Echo;
 
 /// A safety net only; nothing here takes long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,18 +120,30 @@ impl Running {
     }
 
     pub(crate) async fn start_at(address: &str, security: impl Into<ServerSecurity>, limits: Limits) -> Self {
+        Self::launch(address, security, limits, ReceiveBudget::default()).await
+    }
+
+    pub(crate) async fn start_within(security: impl Into<ServerSecurity>, budget: &ReceiveBudget) -> Self {
+        Self::launch("127.0.0.1:0", security, Limits::default(), budget.clone()).await
+    }
+
+    async fn launch(
+        address: &str,
+        security: impl Into<ServerSecurity>,
+        limits: Limits,
+        budget: ReceiveBudget,
+    ) -> Self {
         let listener = Listener::bind(address, security, limits).await.expect("a port");
         let (stop, stopped) = oneshot::channel::<()>();
         let address = listener.local_addr();
         let (switch, refusals) = (listener.security(), listener.refusals());
-        let task = tokio::spawn(
-            Server::builder().add_service(EndorserServer::new(WhoAmI)).serve_with_incoming_shutdown(
-                listener,
-                async {
-                    let _ = stopped.await;
-                },
-            ),
-        );
+        let server = Server::builder()
+            .layer(budget)
+            .add_service(EndorserServer::new(WhoAmI))
+            .add_service(AtomicBroadcastServer::new(Echo));
+        let task = tokio::spawn(server.serve_with_incoming_shutdown(listener, async {
+            let _ = stopped.await;
+        }));
         Self { address, switch, refusals, stop, task }
     }
 
