@@ -6,13 +6,16 @@ mod gateway_support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::SigningIdentity;
-use selvedge_peer::gateway::{BroadcastError, Broadcaster, GatewayError, GatewayService};
+use selvedge_peer::gateway::{BroadcastError, Broadcaster, Gateway, GatewayError, GatewayService};
+use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_proto::common::{Envelope, Status as OrdererStatus};
+use selvedge_proto::gateway::gateway_client::GatewayClient;
 use selvedge_proto::gateway::gateway_server::Gateway as _;
 use selvedge_proto::gateway::{
     CommitStatusRequest, ErrorDetail, EvaluateRequest, SignedCommitStatusRequest, SubmitRequest,
@@ -20,6 +23,10 @@ use selvedge_proto::gateway::{
 use selvedge_proto::google::rpc;
 use selvedge_proto::orderer::BroadcastResponse;
 use selvedge_proto::protos::TxValidationCode;
+use selvedge_tls::{ClientSecurity, DialOptions, Limits, Listener, ServerSecurity, Target};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use committer_support::CHANNEL;
@@ -269,12 +276,88 @@ async fn one_request_too_many_is_refused() {
     assert!(futures_util::poll!(&mut again).is_pending(), "the place is free again");
 }
 
+/// A gateway over a real socket, with one place of each kind.
+struct Served {
+    target: Target,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(gateway: Gateway) -> Self {
+        let security = ServerSecurity::Plaintext;
+        let listener = Listener::bind("127.0.0.1:0", security, Limits::default()).await.unwrap();
+        let target = listener.local_addr().to_string().parse().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let service = GatewayService::with_limit(gateway, 1).server();
+        let services = Services::new(ServiceLimits::default()).with(service);
+        let serving = tokio::spawn(async move {
+            services.serve(listener, async { stopped.await.unwrap() }).await.unwrap();
+        });
+        Self { target, stop, serving }
+    }
+
+    /// A client with a connection of its own.
+    async fn client(&self) -> GatewayClient<Channel> {
+        let options = DialOptions::default();
+        let channel = selvedge_tls::channel(&self.target, &ClientSecurity::Plaintext, &options).await;
+        GatewayClient::new(channel.unwrap())
+    }
+}
+
+async fn until_waiting(setup: &Setup, count: usize) {
+    let waiting = async {
+        while setup.channel.notifier().waiting() != count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time");
+}
+
+/// Clients that set no deadline, for transactions that never come.
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_are_bounded_starve_nobody_and_end_with_their_clients() {
+    let setup = Setup::new();
+    let served = Served::start(setup.gateway([&setup.endorser(0, Answer::endorse("fine"))])).await;
+    let wait = async |mut client: GatewayClient<Channel>| {
+        client.commit_status(status_request(setup.client(), "never")).await
+    };
+    let mut other = served.client().await;
+    {
+        let mut first = std::pin::pin!(wait(served.client().await));
+        tokio::select! {
+            _ = &mut first => panic!("the transaction never comes"),
+            () = until_waiting(&setup, 1) => {}
+        }
+        let refused = wait(other.clone()).await.unwrap_err();
+        let expected = "too many requests for /gateway.Gateway, exceeding concurrency limit (1)";
+        assert_eq!(refused.message(), expected);
+        let result = other.evaluate(evaluate_request(&setup, "basic")).await.unwrap().into_inner().result;
+        assert_eq!(
+            result.unwrap().payload,
+            Bytes::from_static(b"fine"),
+            "who waits takes no place of a request"
+        );
+    }
+    until_waiting(&setup, 0).await;
+    {
+        let mut second = std::pin::pin!(wait(other.clone()));
+        tokio::select! {
+            _ = &mut second => panic!("there is a place again"),
+            () = until_waiting(&setup, 1) => {}
+        }
+    }
+    drop(other);
+    served.stop.send(()).unwrap();
+    served.serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn the_clients_deadline_ends_a_request() {
     let setup = Setup::new();
     let service = GatewayService::new(setup.gateway([&setup.endorser(0, Answer::Hang)]));
     let mut request = Request::new(evaluate_request(&setup, "basic"));
-    request.set_timeout(std::time::Duration::from_millis(20));
+    request.set_timeout(Duration::from_millis(20));
     let status = service.evaluate(request).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "evaluate timeout expired"));
 }

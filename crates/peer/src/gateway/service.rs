@@ -23,8 +23,10 @@ const SERVICE: &str = "/gateway.Gateway";
 pub struct GatewayService {
     gateway: Gateway,
     places: Semaphore,
+    /// Those who wait for a transaction may wait for ever, so they do not take the places of requests that end.
+    waits: Semaphore,
     limit: usize,
-    /// Streams of events last, so they do not take the places of requests.
+    /// Streams of events last, so they do not take the places of requests either.
     events: Lasting,
 }
 
@@ -34,10 +36,12 @@ impl GatewayService {
         Self::with_limit(gateway, MAX_CONCURRENT_REQUESTS)
     }
 
-    /// A service with another limit of requests at a time, and as many streams of events.
+    /// A service with another limit of requests at a time, as many that wait for transactions, and as many streams of
+    /// events.
     pub fn with_limit(gateway: Gateway, limit: usize) -> Self {
         let events = Lasting::new(SERVICE, limit, CancellationToken::new());
-        Self { gateway, places: Semaphore::new(limit), limit, events }
+        let places = || Semaphore::new(limit);
+        Self { gateway, places: places(), waits: places(), limit, events }
     }
 
     /// Ends streams of events when `stop` is cancelled. Otherwise they last as long as their clients.
@@ -52,14 +56,16 @@ impl GatewayService {
         GatewayServer::new(self).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
     }
 
-    /// Serves one request if there is a place for it, within the time that the client gives.
+    /// Serves one request if there is a place for it, within the time that the client gives. A client that goes away
+    /// ends it too, since its future is dropped then.
     async fn serve<Q, A>(
         &self,
+        places: &Semaphore,
         request: Request<Q>,
         expired: &str,
         serve: impl AsyncFnOnce(Q) -> Result<A, GatewayError>,
     ) -> Result<Response<A>, Status> {
-        let _place = self.places.try_acquire().map_err(|_| too_many(SERVICE, self.limit))?;
+        let _place = places.try_acquire().map_err(|_| too_many(SERVICE, self.limit))?;
         let limit = time_limit(request.metadata());
         let work = serve(request.into_inner());
         let answer = match limit {
@@ -78,12 +84,12 @@ impl Service for GatewayService {
 
     async fn endorse(&self, request: Request<EndorseRequest>) -> Result<Response<EndorseResponse>, Status> {
         let expired = "endorsement timeout expired while collecting endorsements";
-        self.serve(request, expired, async |request| self.gateway.endorse(request).await).await
+        self.serve(&self.places, request, expired, async |request| self.gateway.endorse(request).await).await
     }
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let expired = "submit timeout expired while broadcasting to ordering service";
-        self.serve(request, expired, async |request| self.gateway.submit(request).await).await
+        self.serve(&self.places, request, expired, async |request| self.gateway.submit(request).await).await
     }
 
     async fn commit_status(
@@ -91,7 +97,8 @@ impl Service for GatewayService {
         request: Request<SignedCommitStatusRequest>,
     ) -> Result<Response<CommitStatusResponse>, Status> {
         let expired = "context deadline exceeded";
-        self.serve(request, expired, async |request| self.gateway.commit_status(request).await).await
+        self.serve(&self.waits, request, expired, async |request| self.gateway.commit_status(request).await)
+            .await
     }
 
     async fn evaluate(
@@ -99,7 +106,7 @@ impl Service for GatewayService {
         request: Request<EvaluateRequest>,
     ) -> Result<Response<EvaluateResponse>, Status> {
         let expired = "evaluate timeout expired";
-        self.serve(request, expired, async |request| self.gateway.evaluate(request).await).await
+        self.serve(&self.places, request, expired, async |request| self.gateway.evaluate(request).await).await
     }
 
     async fn chaincode_events(
