@@ -14,11 +14,12 @@ use selvedge_proto::protos::write_record::Type as WriteType;
 use selvedge_proto::protos::{
     GetStateMultipleResult, SignedProposal, StateMetadata, StateMetadataResult, WriteRecord,
 };
-use selvedge_session::query::ReplySize;
+use selvedge_session::query::{BATCH, ReplySize, is_paged, total_results};
 use selvedge_session::request::{
     AnyRequest, DelState, GetPrivateDataHash, GetState, GetStateMetadata, GetStateMultiple,
     PurgePrivateState, PutState, PutStateMetadata, Request, WriteBatchState,
 };
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::collections::Permissions;
 use self::query::Iterators;
@@ -199,9 +200,12 @@ impl<'a> Context<'a> {
         }
         use AnyRequest as Any;
         self.transaction.state.charge(size(&request))?;
+        let much = reads_much(&request);
         match request {
             Any::GetState(request) => reply(Any::GetState, self.get(request)),
-            Any::GetStateMultiple(request) => reply(Any::GetStateMultiple, self.get_multiple(request)),
+            Any::GetStateMultiple(request) => {
+                reply(Any::GetStateMultiple, aside(much, || self.get_multiple(request)))
+            }
             Any::GetPrivateDataHash(request) => reply(Any::GetPrivateDataHash, self.get_hash(request)),
             Any::PutState(request) => reply(Any::PutState, self.put(request)),
             Any::DelState(request) => reply(Any::DelState, self.delete(request)),
@@ -209,7 +213,7 @@ impl<'a> Context<'a> {
             Any::GetStateMetadata(request) => reply(Any::GetStateMetadata, self.metadata(request)),
             Any::PutStateMetadata(request) => reply(Any::PutStateMetadata, self.put_metadata(request)),
             Any::WriteBatchState(request) => reply(Any::WriteBatchState, self.write_batch(request)),
-            Any::GetStateByRange(request) => reply(Any::GetStateByRange, self.range(request)),
+            Any::GetStateByRange(request) => reply(Any::GetStateByRange, aside(much, || self.range(request))),
             Any::QueryStateClose(request) => {
                 reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id)))
             }
@@ -250,8 +254,64 @@ fn record_size(record: &WriteRecord) -> usize {
     record.key.len() + record.value.len() + metadata + OVERHEAD
 }
 
+/// Whether a request reads more values than a batch of results has. Up to there reading takes less time, 0.5 µs for a
+/// value that is cached, than handing the other tasks of the thread over.
+fn reads_much(request: &AnyRequest) -> bool {
+    match request {
+        AnyRequest::GetStateMultiple(GetStateMultiple { keys, .. }) => keys.len() > BATCH,
+        AnyRequest::GetStateByRange(range) => {
+            let paging = range.paging.as_ref().filter(|_| range.collection.is_empty());
+            is_paged(paging) && total_results(usize::MAX, paging) > BATCH
+        }
+        _ => false,
+    }
+}
+
+/// Does work that may take long, if it is `much`. The other tasks of the thread go on elsewhere meanwhile, if the runtime
+/// has other threads.
+fn aside<T>(much: bool, work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) if much => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 impl TransactionContext for Context<'_> {
     fn handle(&mut self, request: AnyRequest) -> BoxFuture<'_, Result<Bytes, String>> {
         self.answer(request).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    use selvedge_proto::protos::QueryMetadata;
+    use selvedge_session::request::GetStateByRange;
+
+    use super::*;
+
+    #[test]
+    fn only_what_reads_more_than_a_batch_goes_aside() {
+        let keys = |count| GetStateMultiple { keys: vec![String::new(); count], ..Default::default() };
+        assert!(reads_much(&keys(BATCH + 1).into()) && !reads_much(&keys(BATCH).into()));
+        let page = |page_size, collection: &str| {
+            let paging = Some(QueryMetadata { page_size, ..Default::default() });
+            AnyRequest::from(GetStateByRange { paging, collection: collection.into(), ..Default::default() })
+        };
+        assert!(reads_much(&page(101, "")) && reads_much(&page(-1, "")), "as many results as there are");
+        assert!(!reads_much(&page(100, "")) && !reads_much(&page(0, "")) && !reads_much(&page(101, "c")));
+    }
+
+    /// The only thread of the runtime is busy until the other task has run.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_go_on_beside_long_work() {
+        let busy = tokio::spawn(async {
+            let (sender, receiver) = sync_channel(1);
+            tokio::spawn(async move { sender.send(()) });
+            aside(true, || receiver.recv_timeout(Duration::from_secs(60)))
+        });
+        assert_eq!(busy.await.unwrap(), Ok(()));
     }
 }

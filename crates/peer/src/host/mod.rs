@@ -56,7 +56,7 @@ pub struct Host(Arc<Inner>);
 
 struct Inner {
     config: HostConfig,
-    store: PackageStore,
+    store: Arc<PackageStore>,
     builds: Builds,
     slots: Mutex<HashMap<String, Slot>>,
     /// One lock per package that is being installed or built.
@@ -83,7 +83,7 @@ impl Host {
     /// When a folder cannot be made or read, or the list of builders is faulty.
     pub fn open(config: HostConfig) -> Result<Self, HostError> {
         let config = config.normalised();
-        let store = PackageStore::open(&config.root, config.limits.package, config.limits.packages)?;
+        let store = PackageStore::open(&config.root, config.limits.package, config.limits.packages)?.into();
         let builds = Builds::open(&config)?;
         Ok(Self(Arc::new(Inner {
             store,
@@ -201,10 +201,8 @@ impl Drop for Inner {
 impl Inner {
     async fn install(&self, bytes: Bytes) -> Result<InstalledPackage, InstallError> {
         let limits = self.config.limits.package;
-        let parsed = tokio::task::spawn_blocking(move || Package::parse(bytes, &limits)).await;
-        let package = parsed
-            .map_err(|error| InstallError::Build(broken_build(&error)))?
-            .map_err(InstallError::Parse)?;
+        let package = blocking(move || Package::parse(bytes, &limits)).await.map_err(InstallError::Build)?;
+        let package = package.map_err(InstallError::Parse)?;
         for name in package.unexpected_files() {
             tracing::warn!(package_id = %package.id(), file = name, "the chaincode package has an unexpected file");
         }
@@ -217,7 +215,11 @@ impl Inner {
         if !self.store.contains(&package_id) && self.store.len() >= self.config.limits.packages {
             return Err(InstallError::TooMany { limit: self.config.limits.packages });
         }
-        self.store.save(&package).map_err(InstallError::Save)?;
+        let (store, saved) = (Arc::clone(&self.store), package.clone());
+        blocking(move || store.save(&saved))
+            .await
+            .map_err(InstallError::Build)?
+            .map_err(InstallError::Save)?;
         let building = self.build_within(&package, self.config.install_timeout);
         let built = building.await;
         if let Ok(build) = &built
@@ -226,7 +228,9 @@ impl Inner {
             tracing::warn!(package_id, %error, "the installed chaincode package cannot be launched as it is");
         }
         if let Err(error) = built {
-            if let Err(error) = self.store.delete(package.id()) {
+            let store = Arc::clone(&self.store);
+            let deleted = blocking(move || store.delete(package.id())).await.map_err(InstallError::Build)?;
+            if let Err(error) = deleted {
                 tracing::error!(package_id, %error, "the package that could not be built cannot be deleted");
             }
             return Err(InstallError::Build(Box::new(error)));
@@ -332,9 +336,18 @@ impl Inner {
             return Ok(build);
         }
         let gone = || selvedge_package::PackageError::Id(package_id.to_owned());
-        let package = self.store.package(package_id).unwrap_or_else(|| Err(gone()));
-        self.build_within(&package.map_err(BuildError::Package)?, self.config.startup_timeout).await
+        let (store, id) = (Arc::clone(&self.store), package_id.to_owned());
+        let package = blocking(move || store.package(&id)).await.map_err(|error| *error)?;
+        let package = package.unwrap_or_else(|| Err(gone())).map_err(BuildError::Package)?;
+        self.build_within(&package, self.config.startup_timeout).await
     }
+}
+
+/// Does work with package files, which may take long, on a thread where it delays nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Box<BuildError>> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| broken_build(&error))
 }
 
 fn broken_build(error: &tokio::task::JoinError) -> Box<BuildError> {
