@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::SigningIdentity;
+use selvedge_identity::block::header_bytes;
 use selvedge_identity::channel::is_config_block;
 use selvedge_ledger::block;
 use selvedge_proto::common::{
@@ -37,7 +38,7 @@ pub(crate) fn seal(
         OrdererBlockMetadata { last_config: Some(last_config), ..Default::default() }.encode_to_vec().into();
     let signature_header: Bytes =
         SignatureHeader { creator: identity.serialized().clone(), nonce: nonce()? }.encode_to_vec().into();
-    let signed = [value.as_ref(), signature_header.as_ref(), &block::header_der(&header)].concat();
+    let signed = [value.as_ref(), signature_header.as_ref(), &header_bytes(&header)].concat();
     let signature =
         MetadataSignature { signature: identity.sign(&signed)?, signature_header, ..Default::default() };
     set(&mut block, BlockMetadataIndex::Signatures, &Metadata { value, signatures: vec![signature] });

@@ -17,10 +17,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use selvedge_proto::duration::{DurationError, GoDuration};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::duration::{DurationError, GoDuration};
 use crate::error::JsonError;
 use crate::json::{Object, encode_text};
 

@@ -6,7 +6,7 @@
 //! | [`id`] | package ids (`label:sha256`) and the rule for labels |
 //! | [`metadata`] | `metadata.json` |
 //! | [`connection`] | `connection.json` with Fabric's exact types, and what the peer makes of it |
-//! | [`duration`] | Go's duration texts, such as `1m30s` |
+//! | [`GoDuration`] | Go's duration texts, such as `1m30s` |
 //! | [`pack`] | making packages that are equal to the byte whenever their content is |
 //! | [`parse`] | reading packages that anybody may have written |
 //! | [`unpack`] | laying `code.tar.gz` out in a folder |
@@ -28,8 +28,7 @@
 mod archive;
 pub mod builder;
 pub mod connection;
-pub mod duration;
-mod error;
+pub mod error;
 pub mod id;
 mod json;
 pub mod metadata;
@@ -40,9 +39,9 @@ pub mod unpack;
 
 pub use archive::Limits;
 pub use connection::Connection;
-pub use duration::GoDuration;
 pub use error::{JsonError, PackageError};
 pub use id::PackageId;
 pub use metadata::Metadata;
 pub use pack::PackageBuilder;
 pub use parse::{IndexFile, Package};
+pub use selvedge_proto::duration::GoDuration;

@@ -27,6 +27,7 @@ pub use generated::{
 };
 pub use {bytes, prost, prost_types};
 
+pub mod duration;
 pub mod wire;
 
 /// The most bytes of one message in either direction that Fabric's peers, orderers and chaincodes take: 100 MiB.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use selvedge_proto::common::{BlockDataHashingStructure, ConfigGroup, HashingAlgorithm, OrdererAddresses};
+use selvedge_proto::duration::GoDuration;
 use selvedge_proto::msp::{FabricMspConfig, MspConfig};
 use selvedge_proto::orderer::{BatchSize, BatchTimeout, ConsensusType, consensus_type};
 use selvedge_proto::protos::{AnchorPeer, AnchorPeers};
 
-use super::{ChannelError, malformed, parse_duration};
+use super::{ChannelError, malformed};
 use crate::msp::MspVersion;
 
 /// Organizations of a channel, per group.
@@ -123,11 +124,10 @@ pub(super) fn batch(orderer: &ConfigGroup) -> Result<Batch, ChannelError> {
         return Err(unusable("the preferred size is greater than the absolute one"));
     }
     let timeout: BatchTimeout = required(orderer, "Orderer", "BatchTimeout")?;
-    let timeout = parse_duration(&timeout.timeout).filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
-        ChannelError::Value {
-            value: "BatchTimeout",
-            reason: format!("expected a positive duration such as 2s, found '{}'", timeout.timeout),
-        }
+    let duration = timeout.timeout.parse().ok().and_then(GoDuration::to_std);
+    let timeout = duration.filter(|timeout| !timeout.is_zero()).ok_or_else(|| ChannelError::Value {
+        value: "BatchTimeout",
+        reason: format!("expected a positive duration such as 2s, found '{}'", timeout.timeout),
     })?;
     Ok(Batch {
         max_message_count: size.max_message_count,

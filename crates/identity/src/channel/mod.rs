@@ -2,7 +2,6 @@
 
 mod access;
 mod capabilities;
-mod duration;
 mod error;
 mod groups;
 pub mod update;
@@ -24,7 +23,6 @@ use crate::signature::VerificationCache;
 
 pub use access::Access;
 pub use capabilities::Capabilities;
-pub use duration::parse_duration;
 pub use error::{BlockError, ChannelError};
 pub use groups::{ApplicationOrg, Batch, Consensus, ConsensusState, OrdererOrg};
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use selvedge_proto::common::{Block, BlockData, BlockHeader, BlockMetadata};
 
 pub use commit_hash::{commit_hash, encode_version};
-pub use hashes::{data_hash, header_der, header_hash};
+pub use hashes::{data_hash, header_hash};
 pub use metadata::{
     commit_hash_of, last_config_of, set_commit_hash, set_transactions_filter, transactions_filter,
     validation_code, validation_codes,

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_identity::block::header_bytes;
 use selvedge_identity::genesis::{Genesis, OrderingOrganization, Organization};
 use selvedge_identity::msp::{MspDescription, msp_config};
 use selvedge_identity::{Msp, SigningIdentity};
-use selvedge_ledger::block::{build, header_der};
+use selvedge_ledger::block::build;
 use selvedge_ledger::storage::Storage;
 use selvedge_ledger::{Committed, LedgerConfig};
 use selvedge_peer::channel::{Channel, ChannelState};
@@ -101,7 +102,7 @@ impl Network {
         let creator = self.orderer.serialized().clone();
         let signature_header: Bytes =
             SignatureHeader { creator, nonce: Bytes::from_static(b"nonce") }.encode_to_vec().into();
-        let header = header_der(block.header.as_ref().unwrap());
+        let header = header_bytes(block.header.as_ref().unwrap());
         let signed = [&value[..], &signature_header, &header].concat();
         let signature = self.orderer.sign(&signed).unwrap();
         let signature = MetadataSignature { signature_header, signature, ..MetadataSignature::default() };
