@@ -56,9 +56,15 @@ where
         served = converse(incoming, outgoing, &settings) => served,
         () = out_of_time => Ok(()),
     };
-    if let Err(error @ (StreamError::Protocol(_) | StreamError::NotRegistered { .. })) = &served {
+    if let Err(error) = &served {
         // The status that Go's server gives; a peer that does not read goes without it.
-        drop(last_word.try_send(Err(Status::unknown(error.to_string()))));
+        let status = match error {
+            StreamError::Protocol(_) | StreamError::NotRegistered { .. } => {
+                Status::unknown(error.to_string())
+            }
+            StreamError::Transport(status) => status.clone(),
+        };
+        drop(last_word.try_send(Err(status)));
     }
     served
 }

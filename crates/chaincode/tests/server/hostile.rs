@@ -116,6 +116,22 @@ async fn transactions_over_the_limit_are_refused() {
     server.stop().await;
 }
 
+/// It is refused when its length is announced, and the stream ends with the reason.
+#[tokio::test]
+async fn a_message_that_is_too_large_is_not_received() {
+    let server = Running::start(getting()).await;
+    let mut stream = server.connect().await;
+    accept(&mut stream, None).await;
+    let payload = vec![0; MESSAGE_BYTES].into();
+    stream.send(ChaincodeMessage { payload, ..message(Type::Transaction, "t1", "") }).await;
+    let status = stream.next().await.expect_err("the end of the stream");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().starts_with("grpc: received message larger than max"), "{status}");
+    let peer = Peer::new(server.connect().await).await;
+    assert_eq!(peer.invoke("t1", &["x"]).await.status, 200);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn inputs_together_have_a_limit() {
     let server = Running::start(getting()).await;

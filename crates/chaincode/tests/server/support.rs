@@ -182,7 +182,8 @@ impl Stream {
         let (to, messages) = mpsc::channel(64);
         let from = ChaincodeClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES)
+            // More than a server takes, so that the server's limit is the one that shows.
+            .max_encoding_message_size(2 * MESSAGE_BYTES)
             .connect(ReceiverStream::new(messages))
             .await
             .expect("a stream")
