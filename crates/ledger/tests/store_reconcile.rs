@@ -14,7 +14,7 @@ use selvedge_proto::protos::TxValidationCode;
 use selvedge_proto::rwset::TxPvtReadWriteSet;
 
 use store_support::chain::{
-    CHAINCODE, COLLECTION, Link, commit, genesis, next_block, purge_private, put, put_private,
+    CHAINCODE, COLLECTION, Link, commit, define, genesis, next_block, purge_private, put, put_private,
 };
 
 const FOLDER: &str = "/ledger";
@@ -121,6 +121,35 @@ fn what_was_purged_since_is_neither_taken_nor_shown() {
     extend(&ledger, entry, [(0, writes.clone())].into());
     assert_eq!(held(&ledger, "key").unwrap(), "anew");
     assert_eq!(shown(&ledger, 4), Some(set_of(&writes)));
+}
+
+/// With a block to live of 2, what block b wrote is gone with block b + 3.
+#[test]
+fn what_has_outlived_its_blocks_is_missing_no_more() {
+    let ledger = open(MemoryStorage::new()).unwrap();
+    extend(&ledger, define(2), PrivateWrites::new());
+    let in_time = commit_without(&ledger, put_private("2", "a", "in time"));
+    let too_late = commit_without(&ledger, put_private("3", "b", "too late"));
+    extend(&ledger, put("4", "x", "x", None), PrivateWrites::new());
+    assert_eq!(ledger.reconcile(vec![in_time]).unwrap(), 1);
+    assert_eq!(held(&ledger, "a").unwrap(), "in time");
+    extend(&ledger, put("5", "x", "x", None), PrivateWrites::new());
+    assert_eq!((held(&ledger, "a"), shown(&ledger, 2)), (None, None), "it goes with the hash of its key");
+    extend(&ledger, put("6", "x", "x", None), PrivateWrites::new());
+    assert_eq!(all_missing(&ledger), [missing(3)]);
+    assert_eq!(ledger.reconcile(vec![too_late]).unwrap(), 1, "nobody has to look for it any more");
+    assert_eq!((held(&ledger, "b"), shown(&ledger, 3)), (None, None));
+    assert!(all_missing(&ledger).is_empty());
+
+    // Nobody gives this one, and with the next write to the collection it is forgotten.
+    commit_without(&ledger, put_private("7", "c", "never"));
+    for id in ["8", "9", "10"] {
+        extend(&ledger, put(id, "x", "x", None), PrivateWrites::new());
+    }
+    assert_eq!(all_missing(&ledger), [missing(7)]);
+    let (entry, writes) = put_private("11", "d", "new");
+    extend(&ledger, entry, [(0, writes)].into());
+    assert!(all_missing(&ledger).is_empty());
 }
 
 /// A block that was judged before something came late must not undo it, nor miss it.
