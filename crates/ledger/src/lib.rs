@@ -11,6 +11,7 @@ mod hash;
 mod ledger;
 pub mod log;
 pub mod mvcc;
+pub mod query;
 mod reconciled;
 pub mod rwset;
 pub mod simulator;
