@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::query::QueryError;
 use crate::{Error, Version};
 
 /// Why a simulator refused a request. The texts are Fabric's own, misspelling included, since chaincode and
@@ -71,7 +72,10 @@ pub enum SimulationError {
         /// The version of this peer's value.
         private: Option<Version>,
     },
-    /// The range query was closed or never begun.
+    /// A rich query was refused, or came to more than its bounds.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The query was closed or never begun.
     #[error("query iterator not found")]
     UnknownRange,
     /// The ledger below failed.

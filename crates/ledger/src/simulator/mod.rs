@@ -4,6 +4,7 @@ mod cursor;
 mod error;
 mod interest;
 mod record;
+mod rich;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::{Error, Snapshot, Space, StoredValue, Version};
 use cursor::Cursor;
 pub use error::SimulationError;
 use record::{PrivateWrite, Range, Record};
+use rich::RichQuery;
 
 /// A key's metadata entries by name.
 pub type Metadata = BTreeMap<String, Bytes>;
@@ -43,11 +45,11 @@ pub struct Simulator {
     queried_private: bool,
 }
 
-/// A range query of one simulator.
+/// A range or rich query of one simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RangeId(usize);
 
-/// One result of a range query.
+/// One result of a range or rich query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyValue {
     /// The key.
@@ -75,7 +77,13 @@ pub struct Simulated {
 struct OpenRange {
     namespace: String,
     recorded: Option<Range>,
-    cursor: Option<Cursor>,
+    /// Where results come from, until the query is closed.
+    source: Option<Source>,
+}
+
+enum Source {
+    Range(Cursor),
+    Query(Box<RichQuery>),
 }
 
 impl Simulator {
@@ -164,10 +172,7 @@ impl Simulator {
         start: &str,
         end: &str,
     ) -> Result<RangeId, SimulationError> {
-        if self.wrote {
-            return Err(SimulationError::PagedAfterWrite { transaction: self.transaction.clone() });
-        }
-        self.paged = true;
+        self.before_page()?;
         Ok(self.range(namespace, start, end))
     }
 
@@ -179,23 +184,30 @@ impl Simulator {
         start: &str,
         end: &str,
     ) -> Result<RangeId, SimulationError> {
-        if self.wrote {
-            return Err(SimulationError::PrivateQueryAfterWrite { transaction: self.transaction.clone() });
-        }
-        self.queried_private = true;
-        self.check_collection(namespace, collection)?;
+        self.before_private_query(namespace, collection)?;
         let space = Space::private(namespace, collection);
         Ok(self.open(None, namespace, space, start, end))
     }
 
-    /// The next result of a range query, `None` at its end.
+    /// The next result of a range or rich query, `None` at its end.
     ///
     /// # Errors
-    /// [`SimulationError::UnknownRange`] for a closed range.
+    /// [`SimulationError::UnknownRange`] for a closed query, and what a rich query's search fails with.
     pub fn next(&mut self, range: RangeId) -> Result<Option<KeyValue>, SimulationError> {
         let open = self.ranges.get_mut(range.0).ok_or(SimulationError::UnknownRange)?;
-        let cursor = open.cursor.as_mut().ok_or(SimulationError::UnknownRange)?;
-        let Some((key, stored)) = cursor.next(self.snapshot.as_ref())? else {
+        let snapshot = self.snapshot.as_ref();
+        let cursor = match open.source.as_mut().ok_or(SimulationError::UnknownRange)? {
+            Source::Range(cursor) => cursor,
+            Source::Query(query) => {
+                let Some((found, version)) = query.next(snapshot)? else { return Ok(None) };
+                if query.is_public() {
+                    let reads = &mut self.record.namespace(&open.namespace).reads;
+                    reads.insert(found.key.clone(), Some(version));
+                }
+                return Ok(Some(found));
+            }
+        };
+        let Some((key, stored)) = cursor.next(snapshot)? else {
             if let Some(recorded) = &mut open.recorded {
                 recorded.exhausted = true;
             }
@@ -207,22 +219,26 @@ impl Simulator {
         Ok(Some(KeyValue { key, value: stored.value }))
     }
 
-    /// Closes a range query and tells the key after the last result, empty at the end. It is Fabric's bookmark
-    /// for the next page. The look at that key is not recorded.
+    /// Closes a query and tells where its next page begins: of a range the key after the last result, empty at the end,
+    /// of a rich query its bookmark. The look at that key is not recorded.
     pub fn bookmark(&mut self, range: RangeId) -> Result<String, SimulationError> {
         let open = self.ranges.get_mut(range.0).ok_or(SimulationError::UnknownRange)?;
-        let mut cursor = open.cursor.take().ok_or(SimulationError::UnknownRange)?;
-        Ok(cursor.next(self.snapshot.as_ref())?.map(|(key, _)| key).unwrap_or_default())
-    }
-
-    /// Ends a range query. What it handed out stays recorded.
-    pub fn close(&mut self, range: RangeId) {
-        if let Some(open) = self.ranges.get_mut(range.0) {
-            open.cursor = None;
+        match open.source.take().ok_or(SimulationError::UnknownRange)? {
+            Source::Range(mut cursor) => {
+                Ok(cursor.next(self.snapshot.as_ref())?.map(|(key, _)| key).unwrap_or_default())
+            }
+            Source::Query(query) => query.into_bookmark(self.snapshot.as_ref()),
         }
     }
 
-    /// The namespace of a range query.
+    /// Ends a range or rich query. What it handed out stays recorded.
+    pub fn close(&mut self, range: RangeId) {
+        if let Some(open) = self.ranges.get_mut(range.0) {
+            open.source = None;
+        }
+    }
+
+    /// The namespace of a range or rich query.
     pub fn range_namespace(&self, range: RangeId) -> Option<&str> {
         self.ranges.get(range.0).map(|open| open.namespace.as_str())
     }
@@ -345,8 +361,11 @@ impl Simulator {
         start: &str,
         end: &str,
     ) -> RangeId {
-        let cursor = Some(Cursor::new(space, start, end));
-        self.ranges.push(OpenRange { namespace: namespace.to_owned(), recorded, cursor });
+        self.push(recorded, namespace, Source::Range(Cursor::new(space, start, end)))
+    }
+
+    fn push(&mut self, recorded: Option<Range>, namespace: &str, source: Source) -> RangeId {
+        self.ranges.push(OpenRange { namespace: namespace.to_owned(), recorded, source: Some(source) });
         RangeId(self.ranges.len() - 1)
     }
 
@@ -401,6 +420,22 @@ impl Simulator {
 
     fn hashed(&self, namespace: &str, collection: &str, key: &str) -> Result<Option<StoredValue>, Error> {
         self.snapshot.get(&Space::hashed(namespace, collection), &sha256([key.as_bytes()]))
+    }
+
+    fn before_page(&mut self) -> Result<(), SimulationError> {
+        if self.wrote {
+            return Err(SimulationError::PagedAfterWrite { transaction: self.transaction.clone() });
+        }
+        self.paged = true;
+        Ok(())
+    }
+
+    fn before_private_query(&mut self, namespace: &str, collection: &str) -> Result<(), SimulationError> {
+        if self.wrote {
+            return Err(SimulationError::PrivateQueryAfterWrite { transaction: self.transaction.clone() });
+        }
+        self.queried_private = true;
+        self.check_collection(namespace, collection)
     }
 
     fn before_write(&mut self) -> Result<(), SimulationError> {
