@@ -41,13 +41,17 @@ pub struct NetworkConfig {
     pub builders: Vec<ExternalBuilder>,
 }
 
-/// What peers offer chaincode, and how much it may ask for. The defaults are those of Fabric's sample core.yaml.
+/// What peers offer chaincode, and how much it may ask for. The defaults are those of Fabric's sample core.yaml, but for
+/// rich queries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestSettings {
     /// The most results of one query (`ledger.state.totalQueryLimit`, 100 000); more are left out without a word.
     pub total_query_limit: usize,
     /// Whether keys have a history (`ledger.history.enableHistoryDatabase`, on).
     pub history: bool,
+    /// Whether chaincode may ask rich queries (on), as with `ledger.state.stateDatabase` at `CouchDB`. Without them peers
+    /// answer as those of `goleveldb` do.
+    pub rich_queries: bool,
     /// What READY offers (`chaincode.runtimeParams`, both operations in batches of 1000); `None` offers nothing and
     /// leaves READY empty, as peers up to 3.0 do.
     pub runtime_params: Option<ChaincodeAdditionalParams>,
@@ -138,6 +142,7 @@ impl Default for RequestSettings {
         Self {
             total_query_limit: Limits::default().total_results,
             history: true,
+            rich_queries: true,
             runtime_params: Some(sample_runtime_params()),
         }
     }

@@ -134,6 +134,7 @@ impl PeerSetup {
         let mut endorser = EndorserConfig::new(address);
         endorser.queries.total_results = config.requests.total_query_limit;
         endorser.private_data_peers = peer.private_data_peers().clone();
+        endorser.rich_queries = config.requests.rich_queries;
         let endorser = LocalEndorser::new(identity, local_msp, host, peer.channels().clone(), endorser);
         Ok(Self {
             peer,

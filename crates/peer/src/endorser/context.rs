@@ -217,7 +217,7 @@ impl<'a> Context<'a> {
             Any::QueryStateClose(request) => {
                 reply(Any::QueryStateClose, Ok(self.iterators.close(&request.id)))
             }
-            Any::GetQueryResult(request) => reply(Any::GetQueryResult, self.rich_query(&request)),
+            Any::GetQueryResult(request) => reply(Any::GetQueryResult, self.rich_query(request).await),
             Any::QueryStateNext(request) => reply(Any::QueryStateNext, self.next(request.id).await),
             Any::GetHistoryForKey(request) => reply(Any::GetHistoryForKey, self.history(request).await),
             Any::InvokeChaincode(request) => {
@@ -245,6 +245,7 @@ fn size(request: &AnyRequest) -> usize {
         }
         AnyRequest::WriteBatchState(WriteBatchState { rec }) => rec.iter().map(record_size).sum(),
         AnyRequest::GetStateByRange(range) => range.start_key.len() + range.end_key.len(),
+        AnyRequest::GetQueryResult(query) => query.query.len(),
         _ => 0,
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Executor {
     pub(super) channels: Channels,
     /// How much queries may take.
     pub(super) queries: Limits,
+    /// Whether there are rich queries.
+    pub(super) rich_queries: bool,
     definitions: Mutex<HashMap<String, Known>>,
 }
 
@@ -76,8 +78,14 @@ impl CallError {
 }
 
 impl Executor {
-    pub(super) fn new(host: Host, local_msp: Arc<Msp>, channels: Channels, queries: Limits) -> Self {
-        Self { host, local_msp, channels, queries, definitions: Mutex::default() }
+    pub(super) fn new(
+        host: Host,
+        local_msp: Arc<Msp>,
+        channels: Channels,
+        queries: Limits,
+        rich_queries: bool,
+    ) -> Self {
+        Self { host, local_msp, channels, queries, rich_queries, definitions: Mutex::default() }
     }
 
     pub(super) fn own_msp_id(&self) -> &str {

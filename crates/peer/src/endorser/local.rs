@@ -29,16 +29,21 @@ pub struct EndorserConfig {
     pub queries: Limits,
     /// The peers that private writes are sent to; nobody by default.
     pub private_data_peers: PrivateDataPeers,
+    /// Whether chaincode may ask rich queries, as on a Fabric peer whose `ledger.state.stateDatabase` is `CouchDB`.
+    /// Without them the peer answers as one of `goleveldb` does. Keys and values follow LevelDB's rules either way.
+    pub rich_queries: bool,
 }
 
 impl EndorserConfig {
-    /// Fabric's time window of 15 minutes, its sample configuration's 100 000 results of a query, and no other peers.
+    /// Fabric's time window of 15 minutes, its sample configuration's 100 000 results of a query, rich
+    /// queries, and no other peers.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
             time_window: Duration::from_secs(15 * 60),
             queries: Limits::default(),
             private_data_peers: PrivateDataPeers::default(),
+            rich_queries: true,
         }
     }
 }
@@ -62,7 +67,7 @@ impl LocalEndorser {
         channels: Channels,
         config: EndorserConfig,
     ) -> Self {
-        let executor = Executor::new(host, local_msp, channels, config.queries);
+        let executor = Executor::new(host, local_msp, channels, config.queries, config.rich_queries);
         Self(Arc::new(Inner { identity, executor, config }))
     }
 }

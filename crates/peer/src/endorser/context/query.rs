@@ -71,12 +71,43 @@ impl Context<'_> {
         answer
     }
 
-    /// As on a Fabric peer whose state database is LevelDB.
-    pub(super) fn rich_query(&mut self, request: &GetQueryResult) -> Result<QueryResponse, String> {
-        if !request.collection.is_empty() {
-            self.may_read(&request.collection)?;
+    /// Answers a rich query, or refuses it as a Fabric peer whose state database is LevelDB. The whole state may have to
+    /// be looked at: that is done on other threads, in steps, and ends with the step in which the transaction does.
+    pub(super) async fn rich_query(&mut self, request: GetQueryResult) -> Result<QueryResponse, String> {
+        let GetQueryResult { query, collection, paging } = request;
+        if !collection.is_empty() {
+            self.may_read(&collection)?;
         }
-        Err("ExecuteQuery not supported for leveldb".to_owned())
+        if !self.executor.rich_queries {
+            return Err("ExecuteQuery not supported for leveldb".to_owned());
+        }
+        let namespace = self.namespace;
+        let page = paging.as_ref().filter(|paging| collection.is_empty() && query::is_paged(Some(paging)));
+        let limits = self.executor.queries;
+        let limit = query::total_results(limits.total_results, paging.as_ref());
+        let range = self.with(|state| match page {
+            _ if !collection.is_empty() => state.private_rich_query(namespace, &collection, &query, limit),
+            Some(page) => state.paged_rich_query(namespace, &query, &page.bookmark, limit),
+            None => state.rich_query(namespace, &query, limit),
+        })?;
+        let results = self.transaction.state.range(namespace, range);
+        let places = loop {
+            let state = self.transaction.state.clone();
+            let step = move |_: &mut Iterators| state.with(|simulator| simulator.search(range));
+            if let Some(places) = self.off_thread(step).await? {
+                break places;
+            }
+        };
+        self.transaction.state.charge(places)?;
+        let (id, page) = (Uuid::new_v4().to_string(), page.cloned());
+        self.off_thread(move |iterators| {
+            let answer = match page {
+                Some(page) => query::page(id, results, limits, &page, RangeResults::bookmark),
+                None => iterators.open(id, Box::new(results), paging.as_ref()),
+            };
+            answer.map_err(|error| error.to_string())
+        })
+        .await
     }
 }
 

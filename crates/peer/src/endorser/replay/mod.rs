@@ -130,7 +130,8 @@ impl Peer {
         let host = Host::open(HostConfig::new(folder.path())).unwrap();
         let channels = Channels::default();
         channels.insert(Arc::clone(&first.channel));
-        let executor = Executor::new(host, Arc::clone(&local_msp), channels, Limits::default());
+        // The recorded peers had LevelDB.
+        let executor = Executor::new(host, Arc::clone(&local_msp), channels, Limits::default(), false);
         let organisation = organisation.to_owned();
         let channel = Arc::clone(&first.channel);
         Self { channel, first, organisation, local_msp, executor, _folder: folder }
@@ -177,7 +178,11 @@ impl Peer {
         let leaf = Authority::new(&spec).unwrap().issue(&LeafSpec::default()).unwrap();
         let (certificate, key) = (leaf.certificate_pem.as_bytes(), leaf.key_pem.as_bytes());
         let identity = SigningIdentity::from_pem(self.local_msp.id(), certificate, key).unwrap();
-        let config = EndorserConfig { time_window: CENTURY, ..EndorserConfig::new("127.0.0.1:7051") };
+        let config = EndorserConfig {
+            time_window: CENTURY,
+            rich_queries: false,
+            ..EndorserConfig::new("127.0.0.1:7051")
+        };
         let (host, channels) = (self.executor.host.clone(), self.executor.channels.clone());
         LocalEndorser::new(Arc::new(identity), Arc::clone(&self.local_msp), host, channels, config)
     }
