@@ -20,7 +20,7 @@ func main() {
 
 // serve returns only when the server cannot start or ends by itself.
 func serve() error {
-	chaincode, err := contractapi.NewChaincode(new(AssetTransfer), new(Batch))
+	chaincode, err := contractapi.NewChaincode(new(AssetTransfer), new(Batch), new(Documents))
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,9 @@ func run(report *Report, network *client.Network, wanted *Settings) {
 		return conflict(contract)
 	})
 	if wanted.Batches {
-		batches(report, Contract{network.GetContractWithName(wanted.Chaincode, "Batch")})
+		const owner = "Many"
+		ids := batches(report, Contract{network.GetContractWithName(wanted.Chaincode, "Batch")}, owner)
+		documents(report, Contract{network.GetContractWithName(wanted.Chaincode, "Documents")}, ids, owner)
 	}
 }
 
@@ -124,9 +126,10 @@ func conflict(contract Contract) error {
 	return contract.ownedBy("asset3", "A")
 }
 
-// batches sends more keys than our peer takes in one message, so that the shim has to cut.
-func batches(report *Report, contract Contract) {
-	const count, owner = 2500, "Many"
+// batches sends more keys than our peer takes in one message, so that the shim has to cut. It gives the
+// identifiers of the assets that it stored.
+func batches(report *Report, contract Contract, owner string) []string {
+	const count = 2500
 	ids := make([]string, count)
 	assets := make([]Asset, count)
 	for index := range ids {
@@ -150,4 +153,5 @@ func batches(report *Report, contract Contract) {
 		_, err := contract.EvaluateTransaction("ReadMany", encoded([]string{ids[0], "missing", ids[1]}))
 		return refused(err, codes.Unknown, "", `^chaincode response 500, the asset missing does not exist$`)
 	})
+	return ids
 }

@@ -11,6 +11,7 @@ mod docs;
 mod error;
 mod floors;
 mod interop;
+mod mango;
 mod protos;
 mod workspace;
 
@@ -40,6 +41,8 @@ enum Check {
     Deny,
     /// Our messages equal those of the official Python package
     Protos,
+    /// Rich queries against PouchDB's and ICU's
+    Mango,
     /// The official clients and shims against our network and chaincode
     Interop,
     /// Kill -9 of a network's process at random moments under load
@@ -55,11 +58,12 @@ impl Check {
             Self::Docs => docs::check(workspace),
             Self::Deny => deny::check(workspace),
             Self::Protos => protos::check(workspace),
+            Self::Mango => mango::check(workspace),
             Self::Interop => interop::check(workspace),
             Self::Crash(arguments) => crash::check(workspace, arguments),
             Self::Ci => {
                 let crash = Self::Crash(CrashArguments::default());
-                [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Interop, crash]
+                [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Mango, Self::Interop, crash]
                     .into_iter()
                     .try_for_each(|check| check.run_timed(workspace))
             }
@@ -72,6 +76,7 @@ impl Check {
             Self::Docs => "docs",
             Self::Deny => "deny",
             Self::Protos => "protos",
+            Self::Mango => "mango",
             Self::Interop => "interop",
             Self::Crash(_) => "crash",
             Self::Ci => return self.run(workspace),
