@@ -49,7 +49,8 @@ async fn run(ctx: Context) -> Response {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_settings_of_a_network_bound_what_chaincode_gets() {
-    let requests = RequestSettings { total_query_limit: 3, history: false, runtime_params: None };
+    let requests =
+        RequestSettings { total_query_limit: 3, history: false, rich_queries: false, runtime_params: None };
     let world = World::with(|config| config.requests = requests).await;
     let place = world.deploy("basic").await;
     let serving = serve(&place, run).await;
