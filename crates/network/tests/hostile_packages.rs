@@ -20,15 +20,13 @@ use nix::unistd::Pid;
 use selvedge::Response;
 use selvedge_client::Lifecycle;
 use selvedge_golden::Corpus;
-use selvedge_network::{Deployment, ExternalBuilder};
+use selvedge_network::{Deployment, ExternalBuilder, NetworkConfig};
 use support::sharing::{Shared, Sharing};
 use support::{CHANNEL, Place, World, call, definition, serve, within};
 use tempfile::TempDir;
 
 static STAGE: LazyLock<Sharing<Stage>> = Sharing::new();
-
-/// How long builders may take together. The good ones need a fraction of it.
-const INSTALL: Duration = Duration::from_secs(8);
+static IMPATIENT: LazyLock<Sharing<Impatient>> = Sharing::new();
 
 /// A network of one peer with external builders, each of which takes the packages of a type of its own name.
 struct Stage {
@@ -37,21 +35,40 @@ struct Stage {
     admin: Lifecycle,
 }
 
-impl Shared for Stage {
-    async fn start() -> Self {
+impl Stage {
+    async fn with(change: impl FnOnce(&mut NetworkConfig)) -> Self {
         let builders = tempfile::tempdir().unwrap();
         let world = World::with(|config| {
-            config.chaincode.install = INSTALL;
             config.builders = SCRIPTS.iter().map(|(name, _, _)| builder(builders.path(), name)).collect();
+            change(config);
         })
         .await;
         let (network, peer) = (&world.network, world.peer());
         let admin = network.lifecycle(peer, network.admin_of(peer).unwrap()).await.unwrap();
         Self { admin, builders, world }
     }
+}
+
+impl Shared for Stage {
+    async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
 
     async fn stop(self) {
         self.world.stop().await;
+    }
+}
+
+/// The same, but builders do not have as much time as they have otherwise.
+struct Impatient(Stage);
+
+impl Shared for Impatient {
+    async fn start() -> Self {
+        Self(Stage::with(|config| config.chaincode.install = Duration::from_secs(5)).await)
+    }
+
+    async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
@@ -68,11 +85,17 @@ const SCRIPTS: [(&str, &str, &str); 7] = [
     ("hanging", r#"sleep 600 & echo $! > "$HERE/pids"; echo $$ >> "$HERE/pids"; wait"#, ""),
     ("talking", r#"echo $$ > "$HERE/pids"; yes 'and so on'; exit 1"#, ""),
     ("complaining", r#"echo $$ > "$HERE/pids"; exec yes 'and so on' >&2"#, ""),
-    ("writing", r#"echo $$ > "$HERE/pids"; while :; do n=$((n + 1)); : > "$3/$n"; done"#, ""),
+    (
+        "writing",
+        r#"echo $$ > "$HERE/pids"; while :; do
+               n=$((n + 1)); dd if=/dev/zero of="$3/large" bs=1 count=1 seek=$((n * 100000000)) 2> /dev/null
+           done"#,
+        "",
+    ),
     (
         "forking",
         r#"for n in 1 2 3 4 5 6 7 8; do (sleep 600 & echo $! >> "$HERE/pids"; wait) & done
-           until test "$(wc -l < "$HERE/pids")" = 8; do :; done; exit 3"#,
+           until test "$(wc -l < "$HERE/pids")" = 8; do sleep 0.1; done; exit 3"#,
         "",
     ),
 ];
@@ -323,12 +346,12 @@ fn golden_packages_that_are_none_are_refused_in_fabrics_words() {
 
 #[test]
 fn a_builder_that_hangs_is_killed_in_time_with_its_children() {
-    STAGE.run(async |stage| {
+    IMPATIENT.run(async |Impatient(stage)| {
         let installing = stage.refusal(package("hanging", "hanging", &archive(&[CONNECTION])));
         // Others install meanwhile.
         let (refusal, ()) = tokio::join!(installing, stage.works());
         assert!(refusal.contains("timeout expired while building chaincode hanging"), "{refusal}");
-        assert!(refusal.contains("8 s"), "{refusal}");
+        assert!(refusal.contains("5 s"), "{refusal}");
         stage.no_processes_of("hanging").await;
         assert!(!stage.is_installed("hanging").await);
         stage.works().await;
@@ -337,7 +360,7 @@ fn a_builder_that_hangs_is_killed_in_time_with_its_children() {
 
 #[test]
 fn builders_that_talk_or_complain_without_end_are_killed_in_time() {
-    STAGE.run(async |stage| {
+    IMPATIENT.run(async |Impatient(stage)| {
         for name in ["talking", "complaining"] {
             let refusal = stage.refusal(package(name, name, &archive(&[CONNECTION]))).await;
             assert!(
@@ -351,7 +374,7 @@ fn builders_that_talk_or_complain_without_end_are_killed_in_time() {
 }
 
 #[test]
-fn a_builder_that_writes_files_without_end_is_killed_at_the_limit() {
+fn a_builder_that_writes_without_end_is_killed_at_the_limit() {
     STAGE.run(async |stage| {
         let refusal = stage.refusal(package("writing", "writing", &archive(&[CONNECTION]))).await;
         assert!(refusal.contains("outgrew its limit"), "{refusal}");
