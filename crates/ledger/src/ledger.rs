@@ -32,7 +32,8 @@ use crate::transient::{TransientOptions, TransientStore};
 #[non_exhaustive]
 pub struct LedgerConfig {
     /// The folder, which belongs to this ledger alone. It holds `lock`, `blocks/`, `state.redb`, `reconciled.redb`
-    /// (private writes that came after their block) and `transient.redb`; the state can be deleted while the ledger is closed, and is then built anew.
+    /// (private writes that came after their block) and `transient.redb`; the state can be deleted while the ledger is
+    /// closed, and is then built anew.
     pub folder: PathBuf,
     /// How the block log is kept.
     pub log: LogOptions,

@@ -13,7 +13,7 @@ use crate::Orderer;
 use crate::deliver::Reader;
 
 /// Fabric's limit of one message, in both directions: 100 MiB.
-pub(crate) const MESSAGE_BYTES: u32 = 100 << 20;
+pub(crate) const MESSAGE_BYTES: u32 = selvedge_proto::MESSAGE_BYTES as u32;
 
 /// Streams of one method at once, as Fabric limits them by default.
 const STREAMS: usize = 2500;

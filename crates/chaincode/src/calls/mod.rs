@@ -36,6 +36,8 @@ use crate::{ArgumentError, LedgerError, Response};
 #[derive(Clone)]
 pub(crate) struct Calls {
     shared: Arc<Shared>,
+    /// Whether public writes are collected.
+    collects: bool,
 }
 
 struct Shared {
@@ -136,7 +138,7 @@ impl Calls {
             state: Mutex::new(state),
             wake: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), collects: batching.collects() }
     }
 
     pub(crate) fn transaction(&self) -> &TxKey {
@@ -179,31 +181,18 @@ impl Calls {
 
     /// Puts a public value, which goes out with the next ones where the peer offers it.
     pub(crate) async fn put(&self, key: &str, value: Bytes) -> Result<(), LedgerError> {
-        let collects = self.with_queue(|queue| queue.collects())?;
-        if !collects {
+        if !self.collects {
             return self.call(&PutState { key: key.to_owned(), value, collection: String::new() }).await;
         }
-        self.check_size(key.len() + value.len())?;
-        self.collect(WriteRecord {
-            key: key.to_owned(),
-            value,
-            r#type: RecordType::PutState.into(),
-            ..Default::default()
-        })
+        self.collect(key, value, RecordType::PutState).await
     }
 
     /// Deletes a public value, as [`Calls::put`] puts one.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), LedgerError> {
-        let collects = self.with_queue(|queue| queue.collects())?;
-        if !collects {
+        if !self.collects {
             return self.call(&DelState { key: key.to_owned(), collection: String::new() }).await;
         }
-        self.check_size(key.len())?;
-        self.collect(WriteRecord {
-            key: key.to_owned(),
-            r#type: RecordType::DelState.into(),
-            ..Default::default()
-        })
+        self.collect(key, Bytes::new(), RecordType::DelState).await
     }
 
     /// Sends the writes that are collected, and waits until the peer has taken them.
@@ -249,8 +238,13 @@ impl Calls {
         self.shared.places.close();
     }
 
-    fn collect(&self, record: WriteRecord) -> Result<(), LedgerError> {
-        Ok(self.with_queue(|queue| queue.write(record))??)
+    async fn collect(&self, key: &str, value: Bytes, of: RecordType) -> Result<(), LedgerError> {
+        self.check_size(key.len() + value.len())?;
+        let record = WriteRecord { key: key.to_owned(), value, r#type: of.into(), ..Default::default() };
+        match self.with_queue(|queue| queue.write(record))?? {
+            true => self.flush().await,
+            false => Ok(()),
+        }
     }
 
     fn enqueue<R: Request>(

@@ -34,6 +34,11 @@ impl Batching {
         let size = |offered: Option<u32>| offered.and_then(|size| usize::try_from(size).ok());
         Self { reads: size(offer.get_multiple_keys), writes: size(offer.write_batch) }
     }
+
+    /// Whether public writes are collected.
+    pub(super) fn collects(self) -> bool {
+        self.writes.is_some()
+    }
 }
 
 /// Where an answer goes. The caller may have gone away.
@@ -127,25 +132,18 @@ impl Queue {
         self.push(Item::Request { message_type, payload, waiter });
     }
 
-    /// Whether public writes are collected.
-    pub(super) fn collects(&self) -> bool {
-        self.batching.writes.is_some()
-    }
-
-    /// Collects a public write, which is put or deleted.
+    /// Collects a public write, which is put or deleted. Whether there are now as many as go out together: then whoever
+    /// has made the last one is to send them and wait, so that no more of them pile up.
     ///
     /// # Errors
     /// When earlier writes were refused.
-    pub(super) fn write(&mut self, record: WriteRecord) -> Result<(), CallFailure> {
+    pub(super) fn write(&mut self, record: WriteRecord) -> Result<bool, CallFailure> {
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
         self.write_bytes += record.key.len() + record.value.len();
         self.writes.push(record);
-        if self.writes.len() >= self.batching.writes.unwrap_or(1) || self.write_bytes >= WRITE_BYTES {
-            self.send_writes(None);
-        }
-        Ok(())
+        Ok(self.writes.len() >= self.batching.writes.unwrap_or(1) || self.write_bytes >= WRITE_BYTES)
     }
 
     /// Sends the writes that are collected.
@@ -466,8 +464,10 @@ mod tests {
                     }
                     Act::Write(key, value) => {
                         expected_others.push(format!("{key}={value}"));
-                        if queue.collects() {
-                            queue.write(write_record(key, value)).expect("a healthy queue");
+                        if writes.is_some() {
+                            if queue.write(write_record(key, value)).expect("a healthy queue") {
+                                queue.send_writes(None);
+                            }
                         } else {
                             let (waiter, answer) = waiter();
                             let (message_type, payload) = write(vec![write_record(key, value)]);

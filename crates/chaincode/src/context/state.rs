@@ -178,7 +178,7 @@ impl Context {
     /// An empty value deletes the key, as on Fabric.
     ///
     /// Where the peer offers it, writes are collected and go out together: before the next request that is no plain read,
-    /// and at the end.
+    /// at the end, and when there are as many as the peer takes at once, which this then waits for.
     ///
     /// # Errors
     /// When the key is empty, the peer refuses this write or earlier ones, or the stream ends.

@@ -122,6 +122,40 @@ async fn batch(peer: &mut Puppet) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn no_more_writes_pile_up_than_go_out_together() {
+    let server = Running::start(contract(|ctx: Context| {
+        text(async move {
+            for n in 0..250 {
+                ctx.put(&format!("k{n}"), "v").await?;
+            }
+            Ok(())
+        })
+    }))
+    .await;
+    let mut peer = Puppet::with_offer(server.connect().await, Some(&OFFER)).await;
+    peer.start("t1", &["x"]).await;
+    for count in [100, 100] {
+        // The contract waits for the answer.
+        let (transaction, ticket, request) = peer.request().await;
+        assert!(
+            matches!(&request, AnyRequest::WriteBatchState(batch) if batch.rec.len() == count),
+            "{request:?}"
+        );
+        peer.respond(&transaction, ticket, Ok("".into())).await;
+    }
+    assert_eq!(batch(&mut peer).await.len(), 50);
+    assert_eq!(response(peer.finished().await).payload, "done");
+
+    // Who fills a batch that is refused is told so.
+    peer.start("t2", &["x"]).await;
+    let (transaction, ticket, _) = peer.request().await;
+    peer.respond(&transaction, ticket, Err("no")).await;
+    let refused = response(peer.finished().await);
+    assert!(refused.status == 500 && refused.message.ends_with("no"), "{refused:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_success_whose_writes_were_refused_is_a_failure() {
     let server = Running::start(contract(|ctx: Context| async move {
         ctx.put("a", "1").await.expect("collected");
