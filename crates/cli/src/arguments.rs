@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::chain::block::BlockArguments;
+use crate::commands::chain::events::EventsArguments;
+use crate::commands::chain::tx::TxArguments;
 use crate::commands::chaincode::ChaincodeCommand;
 use crate::commands::completions::CompletionsArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::package::PackageCommand;
 use crate::commands::tls::TlsCommand;
 use crate::commands::transact::{CallArguments, InvokeArguments};
-use crate::up::arguments::{DownArguments, StatusArguments, UpArguments};
+use crate::up::arguments::{CutArguments, DownArguments, StatusArguments, UpArguments};
 
 /// Hyperledger Fabric external chaincode: the peer, the chaincode and the edge between them.
 ///
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Stop a network that selvedge up runs
     Down(DownArguments),
+    /// Close a block with the transactions that wait for it on a network that selvedge up runs; exit code 1 if none waits
+    Cut(CutArguments),
     /// Make certificates for chaincode servers and peers
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -50,6 +55,12 @@ pub(crate) enum Command {
     Invoke(InvokeArguments),
     /// Run a transaction on a peer without recording anything
     Query(CallArguments),
+    /// Print the events of a chaincode as they are committed
+    Events(EventsArguments),
+    /// Print a block of a channel
+    Block(BlockArguments),
+    /// Print a transaction of a channel
+    Tx(TxArguments),
     /// Tell what the code of an error means
     Explain(ExplainArguments),
     /// Print a script with which a shell completes the command line

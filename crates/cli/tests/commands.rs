@@ -13,22 +13,12 @@ use std::process::{Child, Command, Stdio};
 
 use selvedge_network::{Keeping, Network, NetworkConfig, Ports};
 use serde_json::{Value, json};
-use support::selvedge;
+use support::{document, finish, selvedge};
 
 /// Runs the command and gives its standard output.
 #[track_caller]
 fn ok(command: &mut Command) -> String {
     finish(command, 0).0
-}
-
-/// Runs the command, checks its exit code, and gives its two outputs.
-#[track_caller]
-fn finish(command: &mut Command, code: i32) -> (String, String) {
-    let output = command.output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {stdout}{stderr}");
-    (stdout, stderr.into_owned())
 }
 
 #[track_caller]
@@ -42,12 +32,6 @@ fn refused(command: &mut Command, code: &str) {
 fn run(folder: &Path, words: &[&str]) -> Command {
     let mut command = selvedge(folder);
     command.current_dir(folder).args(words);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CORE_PEER_") || text == "SELVEDGE_CONFIG" {
-            command.env_remove(name);
-        }
-    }
     command
 }
 
@@ -69,6 +53,9 @@ fn certificates_are_made_and_nothing_is_overwritten() {
         &["tls", "issue", "--ca", "ca", "--address", "cc.example.com:9999", "--san", "127.0.0.1"],
     ));
     assert_eq!(mode(&folder.join("server.key")), 0o600);
+    let server = pem::parse(fs::read(folder.join("server.crt")).unwrap()).unwrap();
+    let server = selvedge_tls::CertificateFacts::from_der(server.contents()).unwrap();
+    assert_eq!(server.alternative_names(), ["cc.example.com", "127.0.0.1"], "the address and more");
     fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
     ok(&mut run(folder, &["tls", "issue", "--ca", "ca", "--san", "a", "--force"]));
     assert_eq!(mode(&folder.join("server.key")), 0o600, "the old file's permissions are gone");
@@ -94,7 +81,7 @@ fn packages_are_built_named_and_inspected() {
     assert!(id.starts_with("basic_1.0:"), "{id}");
     assert_eq!(ok(&mut build(&["--root-cert", "ca.crt", "-o", "again.tgz"])), id, "not reproducible");
     assert_eq!(ok(&mut run(folder, &["package", "id", "basic_1.0.tgz"])), id);
-    let inspected = ok(&mut run(folder, &["package", "inspect", "basic_1.0.tgz"]));
+    let inspected = ok(&mut run(folder, &["package", "inspect", "--json", "basic_1.0.tgz"]));
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(inspected["package_id"], id.trim());
     assert_eq!(inspected["connection"]["client_auth_required"], true);
@@ -111,14 +98,14 @@ fn packages_are_built_named_and_inspected() {
     let (_, told) = finish(build(&["--root-cert", "ca.crt"]).args(embedded), 0);
     assert!(told.contains("warning: client_key is inside the package"), "{told}");
     assert_eq!(mode(&folder.join("key.tgz")), 0o600);
-    let inspected = ok(&mut run(folder, &["package", "inspect", "key.tgz"]));
+    let inspected = ok(&mut run(folder, &["package", "inspect", "--json", "key.tgz"]));
     assert!(!inspected.contains("PRIVATE KEY"), "{inspected}");
 
     // A connection.json with traps, and one that cannot work.
     fs::write(folder.join("traps.json"), br#"{"address":"cc:9999","dial_timeout":10,"x":1}"#).unwrap();
     let from = |file| run(folder, &["package", "build", "--label", "t", "--force", "--connection", file]);
     ok(&mut from("traps.json"));
-    let inspected = ok(&mut run(folder, &["package", "inspect", "t.tgz"]));
+    let inspected = ok(&mut run(folder, &["package", "inspect", "--json", "t.tgz"]));
     for trap in ["numeric dial_timeout", "field x", "tls_required is not true"] {
         assert!(inspected.contains(trap), "{trap}: {inspected}");
     }
@@ -151,6 +138,54 @@ fn missing_and_wrong_settings_are_told() {
     refused(run(folder, &query).args(["--config", "net.json"]), "SV-SET-02");
     let policy = ["chaincode", "readiness", "-C", "ch", "-n", "cc", "--signature-policy", "XOR('A.peer')"];
     refused(&mut run(folder, &policy), "SV-CC-03");
+}
+
+/// With `--json` a program reads what is wrong from where it reads results, and nobody else is told anything.
+#[test]
+fn programs_are_told_of_failures_in_their_own_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("thesis.txt"), "").unwrap();
+    let cases: [(&[&str], &str); 14] = [
+        (&["up", "--orgz", "2"], "SV-SET-12"),
+        (&["up", "--cutting", "sometimes"], "SV-SET-12"),
+        (&["up", "--dir", "."], "SV-NET-04"),
+        (&["up", "--dir", "/proc/nowhere"], "SV-SET-05"),
+        (&["status", "--config", "thesis.txt"], "SV-NET-05"),
+        (&["down", "--config", "nowhere.json"], "SV-SET-05"),
+        (&["cut", "--config", "nowhere.json"], "SV-SET-05"),
+        (&["demo", "--orgs", "11"], "SV-SET-12"),
+        (&["sample", "asset-transfer-basic"], "SV-SET-01"),
+        (&["block", "7"], "SV-SET-01"),
+        (&["block", "latest"], "SV-SET-12"),
+        (&["tx", "00", "--config", "nowhere.json"], "SV-SET-05"),
+        (&["events", "-n", "cc", "--from", "newest"], "SV-SET-12"),
+        (&["explain", "SV-TLS-99"], "SV-SET-08"),
+    ];
+    for (words, code) in cases {
+        let mut command = run(folder, words);
+        let error = document(&mut command, 2)["error"].take();
+        assert_eq!(error["code"], code, "{words:?}: {error}");
+        assert!(error["what"].is_string() && error["evidence"].is_array(), "{words:?}: {error}");
+        // The title is what explain says of the code.
+        let explained = document(&mut run(folder, &["explain", code]), 0);
+        assert_eq!(explained["title"], error["title"]);
+        let (_, talk) = finish(run(folder, words).arg("--json"), 2);
+        assert_eq!(talk, "", "{words:?}");
+        refused(&mut run(folder, words), code);
+    }
+    // After -- it is an argument of the chaincode, and the failure is told to a person.
+    refused(&mut run(folder, &["query", "-C", "ch", "-n", "cc", "F", "--", "--json"]), "SV-SET-01");
+}
+
+#[test]
+fn whoever_stops_reading_is_not_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child =
+        run(folder.path(), &["explain"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
 
 /// What `selvedge up` would write.

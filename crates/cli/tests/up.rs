@@ -5,64 +5,14 @@
 #[allow(dead_code, reason = "each test program uses its own part")]
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{addresses, assert_empty, assert_free, selvedge};
+use support::{Up, addresses, assert_empty, assert_free, selvedge};
 use tempfile::TempDir;
-
-/// A network that is ready. It is killed if the test ends before it has.
-struct Up {
-    child: Child,
-    ready: Value,
-}
-
-impl Up {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .args(["--port", "0", "--json"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        if line.is_empty() {
-            let mut stderr = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-            panic!("it is never ready: {stderr}");
-        }
-        let mut told: Value = serde_json::from_str(&line).unwrap();
-        assert!(told["milliseconds"].is_u64(), "{told}");
-        Self { child, ready: told["ready"].take() }
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
-    }
-
-    /// Waits for the end and returns the exit code.
-    fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 struct Place {
     temp: TempDir,

@@ -11,6 +11,7 @@ use selvedge_proto::common::{
     Block, ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status,
 };
 use selvedge_proto::gateway::{ChaincodeEventsRequest, SignedChaincodeEventsRequest};
+use selvedge_proto::orderer::seek_info::SeekBehavior;
 use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{
     SeekInfo, SeekNewest, SeekNextCommit, SeekOldest, SeekPosition, SeekSpecified,
@@ -141,17 +142,23 @@ pub enum BlockPosition {
 pub struct BlockRange {
     start: BlockPosition,
     stop: BlockPosition,
+    behavior: SeekBehavior,
 }
 
 impl BlockRange {
     /// From a block to another one, both included.
     pub fn new(start: BlockPosition, stop: BlockPosition) -> Self {
-        Self { start, stop }
+        Self { start, stop, behavior: SeekBehavior::BlockUntilReady }
     }
 
     /// From a block on, without an end.
     pub fn from(start: BlockPosition) -> Self {
-        Self { start, stop: BlockPosition::Number(u64::MAX) }
+        Self::new(start, BlockPosition::Number(u64::MAX))
+    }
+
+    /// The one block at a place, which must exist: if it does not, the status is NOT_FOUND.
+    pub fn one(place: BlockPosition) -> Self {
+        Self { start: place, stop: place, behavior: SeekBehavior::FailIfNotReady }
     }
 
     fn seek(self) -> SeekInfo {
@@ -165,7 +172,12 @@ impl BlockRange {
                 }),
             })
         };
-        SeekInfo { start: position(self.start), stop: position(self.stop), ..SeekInfo::default() }
+        SeekInfo {
+            start: position(self.start),
+            stop: position(self.stop),
+            behavior: self.behavior.into(),
+            ..SeekInfo::default()
+        }
     }
 }
 

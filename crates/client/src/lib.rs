@@ -6,6 +6,7 @@
 //! [`tonic::transport::Channel`], which `selvedge_tls::channel` makes; [`connect`] finds out from options, a network's
 //! description or Fabric's environment variables to whom, and in whose name.
 
+pub mod block;
 pub mod configuration;
 pub mod connect;
 pub mod definition;

@@ -101,6 +101,11 @@ impl Description {
             .map_err(|source| NetworkError::Description { path: path.to_owned(), source })
     }
 
+    /// The file in which the network's folder has it.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
     /// Writes it as JSON; whoever reads the file meanwhile sees the old one or the new one, whole.
     ///
     /// # Errors
@@ -157,7 +162,7 @@ impl Network {
         for organization in &description.organizations {
             layout::write(&organization.environment_file, organization.exports().as_bytes())?;
         }
-        description.write_file(&description.folder.join(FILE))?;
+        description.write_file(&description.file())?;
         Ok(description)
     }
 
@@ -210,8 +215,8 @@ fn absolute(named: &Path, folder: &Path, path: PathBuf) -> PathBuf {
     path.strip_prefix(named).map(|rest| folder.join(rest)).unwrap_or(path)
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it, so that a command that has it can be copied.
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@+,=%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -113,15 +113,6 @@ pub enum NetworkError {
         #[source]
         source: BindError,
     },
-    /// A peer's answer is no message of the kind that was asked for.
-    #[error("{name} gave an answer that cannot be understood")]
-    Answer {
-        /// The peer.
-        name: String,
-        /// What is wrong with it.
-        #[source]
-        source: prost::DecodeError,
-    },
     /// A package could not be made.
     #[error("the chaincode package could not be made")]
     Package(#[from] PackageError),
@@ -146,6 +137,21 @@ pub enum NetworkError {
     /// A call of the network's own services failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The channel has another definition of the chaincode than the one that is to be deployed.
+    #[error("{channel} has another chaincode {name}: version {version}, sequence {sequence}")]
+    OtherDefinition {
+        /// The channel.
+        channel: String,
+        /// The chaincode.
+        name: String,
+        /// The version that is committed.
+        version: String,
+        /// How many definitions of it were committed.
+        sequence: i64,
+    },
+    /// The answer of the socket in the folder is none, or refuses.
+    #[error("the network's process answers: {0}")]
+    Refused(String),
     /// A peer is not on a channel, or no longer.
     #[error("{peer} is not on channel {channel}")]
     NotJoined {

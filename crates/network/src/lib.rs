@@ -2,6 +2,8 @@
 
 mod broadcaster;
 mod config;
+mod control;
+mod cut;
 pub mod demo;
 mod deploy;
 mod description;
@@ -12,16 +14,18 @@ mod hold;
 pub mod identities;
 mod network;
 mod peer;
+pub mod sample;
 mod status;
 
 pub use config::{ChaincodeTimeouts, Keeping, NetworkConfig, OrganizationConfig, Ports, RequestSettings};
+pub use cut::{Closed, cut};
 pub use deploy::Deployment;
-pub use description::{Description, Node, OrganizationDescription, User};
+pub use description::{Description, Node, OrganizationDescription, User, quoted};
 pub use edge::{Edge, EdgeServer};
 pub use error::NetworkError;
 pub use hold::Holder;
 pub use network::Network;
 pub use peer::NetworkPeer;
-pub use selvedge_orderer::Cutting;
+pub use selvedge_orderer::{Cut, Cutting};
 pub use selvedge_peer::host::ExternalBuilder;
 pub use status::{CommittedChaincode, Heights, PeerStatus, Status};

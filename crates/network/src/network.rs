@@ -8,7 +8,7 @@ use selvedge_client::configuration::Broadcast;
 use selvedge_client::{Deliver, Gateway, Lifecycle};
 use selvedge_identity::SigningIdentity;
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
-use selvedge_orderer::{BroadcastService, Orderer, OrdererConfig};
+use selvedge_orderer::{BroadcastService, Cutting, Orderer, OrdererConfig};
 use selvedge_peer::gateway::Broadcaster;
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_proto::common::Block;
@@ -22,7 +22,7 @@ use crate::genesis::{self, Places};
 use crate::hold::Hold;
 use crate::identities::{Kind, Member, Organization, OrganizationSpec, Role};
 use crate::peer::{self, NetworkPeer, PeerSetup};
-use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, broadcaster, status};
+use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, broadcaster, control};
 
 /// After how long to look again whether the ledgers of a stopped peer are closed, and how often at most. A peer whose
 /// ledgers stay open cannot be started again, and says so then.
@@ -144,14 +144,14 @@ impl Network {
         })
     }
 
-    /// Describes the network to others: in files of its folder, and to [`Status::of`](crate::Status::of) until it
-    /// ends.
+    /// Describes the network to others: in files of its folder, and to [`Status::of`](crate::Status::of) and
+    /// [`cut`](crate::cut) until it ends.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn announce(&mut self) -> Result<Description, NetworkError> {
         let description = self.leave_description()?;
-        self.servers.push(status::serve(self, self.stopping.clone())?);
+        self.servers.push(control::serve(self, self.stopping.clone())?);
         Ok(description)
     }
 
@@ -193,6 +193,16 @@ impl Network {
     /// The peers that run, by organisation.
     pub fn peers(&self) -> &[NetworkPeer] {
         &self.peers
+    }
+
+    /// The ordering service.
+    pub(crate) fn orderer(&self) -> &Arc<Orderer> {
+        &self.orderer
+    }
+
+    /// When blocks are closed.
+    pub fn cutting(&self) -> Cutting {
+        self.config.cutting
     }
 
     /// Where chaincode servers get their certificates.
@@ -237,6 +247,18 @@ impl Network {
         let node = self.orderers.members(Role::Orderer).next().ok_or_else(unknown)?;
         let roots_pem = self.orderers.tls_authority().certificate_pem();
         Ok(Broadcast::new(connect(node.name(), self.orderer_address, roots_pem).await?))
+    }
+
+    /// The first peer and a user of its organisation.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn first_user(&self) -> Result<(&NetworkPeer, &Member), NetworkError> {
+        let peer = self.peers.first().ok_or(NetworkError::NoPeers)?;
+        let unknown = || NetworkError::UnknownMember { name: format!("a user of {}", peer.msp_id()) };
+        let mut organizations = self.organizations.iter().filter(|it| it.msp_id() == peer.msp_id());
+        let user = organizations.find_map(|it| it.members(Role::Client).next()).ok_or_else(unknown)?;
+        Ok((peer, user))
     }
 
     /// The administrator of a peer's organisation.
@@ -337,8 +359,8 @@ impl Network {
     /// Ends all servers, orders what is in line, and closes the ledgers.
     pub async fn shutdown(self) {
         self.stopping.cancel();
-        if let Err(error) = status::remove(&self.config.folder) {
-            tracing::warn!(%error, "the socket of the status stays");
+        if let Err(error) = control::remove(&self.config.folder) {
+            tracing::warn!(%error, "the socket of the folder stays");
         }
         // Readers that follow the chain wait for blocks; the end of the orderer ends them.
         self.orderer.stop().await;
@@ -378,7 +400,7 @@ async fn identities(
     let specs: Vec<OrganizationSpec> = config.organizations.iter().map(|config| config.spec()).collect();
     let made = tokio::task::spawn_blocking(move || {
         let hold = Hold::take(&folder)?;
-        status::remove(&folder)?;
+        control::remove(&folder)?;
         let organizations = specs
             .into_iter()
             .map(|spec| Organization::open(&folder, spec))

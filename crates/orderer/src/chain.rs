@@ -9,7 +9,7 @@ use selvedge_identity::{ChannelConfig, SigningIdentity};
 use selvedge_ledger::log::{BlockLog, PrivateWrites};
 use selvedge_ledger::storage::Lock;
 use selvedge_proto::common::BlockHeader;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use crate::{OrdererError, seal};
 /// What all envelopes in line may hold together, in bytes. A single larger one waits until it is alone.
 const LINE_BYTES: u32 = 128 << 20;
 
+/// How many may ask at once for a block to be closed; others wait.
+const CUTS: usize = 16;
+
 /// When a block that is not full is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cutting {
@@ -33,6 +36,17 @@ pub enum Cutting {
     Interval(Duration),
     /// As long after the block's first envelope as the channel's `BatchTimeout` says, as a real ordering service does.
     BatchTimeout,
+    /// When somebody asks for it: [`Orderer::cut`](crate::Orderer::cut).
+    Manual,
+}
+
+/// What closing a block on demand has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The newest block.
+    pub block: u64,
+    /// How many envelopes it and those before it, if there are several, have taken from the line.
+    pub envelopes: usize,
 }
 
 /// How a chain cuts and signs.
@@ -53,6 +67,8 @@ pub(crate) struct Chain {
     source: ChainSource,
     line: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
+    cuts: mpsc::Sender<oneshot::Sender<Cut>>,
+    pending: watch::Receiver<usize>,
     stopping: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -74,6 +90,8 @@ impl Chain {
         let (progress, reader) = watch::channel(Progress { height, end: None });
         let (line, envelopes) = mpsc::channel(settings.queue.max(1));
         let room = Arc::new(Semaphore::new(LINE_BYTES as usize));
+        let (cuts, asked) = mpsc::channel(CUTS);
+        let (told, pending) = watch::channel(0);
         let stopping = CancellationToken::new();
         let worker = Worker {
             writer: Some(Writer {
@@ -84,6 +102,8 @@ impl Chain {
             }),
             progress,
             envelopes,
+            cuts: asked,
+            pending: told,
             room: Arc::clone(&room),
             cutter: Cutter::new(settings.current.limits()),
             current: settings.current,
@@ -93,7 +113,7 @@ impl Chain {
         };
         let task = tokio::spawn(worker.run(settings.lock));
         let source = ChainSource::new(log, reader);
-        Ok(Self { source, line, room, stopping, task: Mutex::new(Some(task)) })
+        Ok(Self { source, line, room, cuts, pending, stopping, task: Mutex::new(Some(task)) })
     }
 
     /// Puts an envelope in line. It will be in a block unless the process dies or the log fails before.
@@ -104,6 +124,22 @@ impl Chain {
         let size = u32::try_from(envelope.bytes.len()).unwrap_or(u32::MAX).min(LINE_BYTES);
         let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| self.ended())?;
         self.line.send(Waiting { envelope, _room: room }).await.map_err(|_| self.ended())
+    }
+
+    /// Closes a block with everything that is in line; none if nothing is.
+    ///
+    /// # Errors
+    /// As [`Chain::order`].
+    pub(crate) async fn cut(&self) -> Result<Option<Cut>, OrdererError> {
+        let (reply, made) = oneshot::channel();
+        self.cuts.send(reply).await.map_err(|_| self.ended())?;
+        let cut = made.await.map_err(|_| self.ended())?;
+        Ok((cut.envelopes > 0).then_some(cut))
+    }
+
+    /// How many envelopes wait for their block to be closed, not counting those that are still in line.
+    pub(crate) fn pending(&self) -> watch::Receiver<usize> {
+        self.pending.clone()
     }
 
     /// The blocks from `from` on, waiting for those that do not exist yet.
@@ -130,6 +166,8 @@ enum Wake {
     Envelope(Admitted),
     /// What is pending becomes a block now.
     Due,
+    /// What is in line becomes a block now, and somebody is told of it.
+    Cut(oneshot::Sender<Cut>),
     /// Nothing more will come.
     Closed,
 }
@@ -140,6 +178,8 @@ struct Worker {
     writer: Option<Writer>,
     progress: watch::Sender<Progress>,
     envelopes: mpsc::Receiver<Waiting>,
+    cuts: mpsc::Receiver<oneshot::Sender<Cut>>,
+    pending: watch::Sender<usize>,
     room: Arc<Semaphore>,
     cutter: Cutter,
     current: Arc<Current>,
@@ -169,43 +209,75 @@ impl Worker {
     async fn order_all(&mut self) -> Result<(), OrdererError> {
         loop {
             match self.next().await {
-                Wake::Envelope(envelope) => self.order(envelope).await?,
-                Wake::Due => self.flush().await?,
-                Wake::Closed => return self.flush().await,
+                Wake::Envelope(envelope) => {
+                    self.order(envelope).await?;
+                }
+                Wake::Due => {
+                    self.flush().await?;
+                }
+                Wake::Cut(reply) => {
+                    let cut = self.cut().await?;
+                    self.tell_pending();
+                    // Whoever asked may have gone.
+                    let _ = reply.send(cut);
+                }
+                Wake::Closed => return self.flush().await.map(drop),
             }
             let interval = match self.cutting {
                 Cutting::Interval(interval) => Some(interval),
                 Cutting::BatchTimeout => Some(self.current.timeout()),
-                Cutting::Adaptive => None,
+                Cutting::Adaptive | Cutting::Manual => None,
             };
             // As in Fabric, a timer that runs goes on when a full block was cut meanwhile.
             self.deadline = interval
                 .filter(|_| self.cutter.pending() > 0)
                 .map(|interval| self.deadline.unwrap_or_else(|| Instant::now() + interval));
+            self.tell_pending();
         }
     }
 
-    /// Takes an envelope in. One that a newer configuration does not let in any more is dropped, as in Fabric.
-    async fn order(&mut self, mut envelope: Admitted) -> Result<(), OrdererError> {
+    /// Tells how many envelopes wait, before anybody hears that a block was closed.
+    fn tell_pending(&self) {
+        let pending = self.cutter.pending();
+        self.pending.send_if_modified(|told| std::mem::replace(told, pending) != pending);
+    }
+
+    /// Takes an envelope in, makes blocks of those that it fills, and returns how many envelopes these have. One that a
+    /// newer configuration does not let in any more is dropped, as in Fabric.
+    async fn order(&mut self, mut envelope: Admitted) -> Result<usize, OrdererError> {
         if envelope.sequence != self.current.config().sequence() {
             envelope = match self.current.admit_again(envelope, SystemTime::now()) {
                 Ok(envelope) => envelope,
                 Err(refusal) => {
                     tracing::warn!(info = refusal.info, "an envelope in line is dropped");
-                    return Ok(());
+                    return Ok(0);
                 }
             };
         }
         let Some(change) = envelope.change else {
+            let mut written = 0;
             for batch in self.cutter.order(envelope.bytes, envelope.size) {
+                written += batch.len();
                 self.write(batch, None).await?;
             }
-            return Ok(());
+            return Ok(written);
         };
-        self.flush().await?;
+        let before = self.flush().await?;
         self.write(vec![envelope.bytes], Some(change.next)).await?;
         self.cutter.set_limits(self.current.limits());
-        Ok(())
+        Ok(before + 1)
+    }
+
+    /// Makes blocks of everything that is in line at this moment.
+    async fn cut(&mut self) -> Result<Cut, OrdererError> {
+        let mut envelopes = 0;
+        for _ in 0..self.envelopes.len() {
+            let Ok(waiting) = self.envelopes.try_recv() else { break };
+            envelopes += self.order(waiting.envelope).await?;
+        }
+        envelopes += self.flush().await?;
+        let block = self.progress.borrow().height.saturating_sub(1);
+        Ok(Cut { block, envelopes })
     }
 
     /// What happens next. While something is pending under [`Cutting::Adaptive`], this does not wait.
@@ -222,6 +294,7 @@ impl Worker {
                     continue;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::Due,
+                Some(reply) = self.cuts.recv() => Wake::Cut(reply),
                 waiting = self.envelopes.recv() => {
                     waiting.map_or(Wake::Closed, |waiting| Wake::Envelope(waiting.envelope))
                 }
@@ -230,11 +303,12 @@ impl Worker {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), OrdererError> {
-        match self.cutter.cut() {
-            Some(batch) => self.write(batch, None).await,
-            None => Ok(()),
-        }
+    /// Makes a block of what is pending, and returns how many envelopes it has.
+    async fn flush(&mut self) -> Result<usize, OrdererError> {
+        let Some(batch) = self.cutter.cut() else { return Ok(0) };
+        let envelopes = batch.len();
+        self.write(batch, None).await?;
+        Ok(envelopes)
     }
 
     /// Makes a block of the batch, on a thread that may wait for the disk, and shows it to readers. If the block brings a

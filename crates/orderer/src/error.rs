@@ -21,6 +21,9 @@ pub enum OrdererError {
     /// The channel exists already.
     #[error("the channel {0} exists already")]
     ChannelExists(String),
+    /// There is no channel of this name.
+    #[error("there is no channel {0}")]
+    UnknownChannel(String),
     /// The channel's genesis block differs from the one in the log.
     #[error("the log of channel {0} begins with another genesis block")]
     OtherGenesis(String),

@@ -16,7 +16,7 @@ mod service;
 mod source;
 
 pub use admission::Refusal;
-pub use chain::Cutting;
+pub use chain::{Cut, Cutting};
 pub use error::OrdererError;
 pub use orderer::{Orderer, OrdererConfig};
 pub use service::{BroadcastServer, BroadcastService};

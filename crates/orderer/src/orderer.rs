@@ -10,10 +10,11 @@ use selvedge_ledger::storage::{Lock, LockError, Storage};
 use selvedge_ledger::{StoreError, block};
 use selvedge_proto::common::{Block, Envelope, Status};
 use selvedge_proto::orderer::BroadcastResponse;
+use tokio::sync::watch;
 
 use crate::OrdererError;
 use crate::admission::{self, Refusal};
-use crate::chain::{Chain, ChainSettings, Cutting};
+use crate::chain::{Chain, ChainSettings, Cut, Cutting};
 use crate::current::Current;
 use crate::seal;
 use crate::service::MESSAGE_BYTES;
@@ -126,6 +127,20 @@ impl Orderer {
                 BroadcastResponse { status: refusal.status.into(), info: refusal.info }
             }
         }
+    }
+
+    /// Closes a block of a channel with everything that has been ordered and is in none; `None` if nothing is.
+    ///
+    /// # Errors
+    /// When there is no such channel, or it has stopped.
+    pub async fn cut(&self, channel_id: &str) -> Result<Option<Cut>, OrdererError> {
+        let unknown = || OrdererError::UnknownChannel(channel_id.to_owned());
+        self.channel(channel_id).ok_or_else(unknown)?.chain.cut().await
+    }
+
+    /// How many envelopes of a channel wait for their block to be closed.
+    pub fn pending(&self, channel_id: &str) -> Option<watch::Receiver<usize>> {
+        self.channel(channel_id).map(|channel| channel.chain.pending())
     }
 
     /// Orders what is in line on every channel and stops. Whoever sends an envelope from now on is told that the

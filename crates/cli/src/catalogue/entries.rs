@@ -101,6 +101,17 @@ catalogue! {
         "Whoever read the output has stopped reading, or the disk behind it is full. What the command did before that \
          stays done.";
 
+    LISTEN "SV-SET-11" "a server cannot listen at its address"
+        "Another process listens on the port, the address is none of this machine's, or the port is below 1024 and the \
+         user is not allowed to open it. Stop the other process, or choose another address; port 0 takes a free one.";
+    USAGE "SV-SET-12" "the command line cannot be understood"
+        "A word, a flag or a value is not one that the command takes, or one that it needs is missing. The error names \
+         it, with what comes closest; --help after the command tells everything that it takes.";
+
+    CHECKPOINT "SV-SET-13" "the file of a checkpoint cannot be used"
+        "selvedge events --checkpoint keeps in its file which event of which chaincode it has told last. The file is \
+         another one, or another chaincode's. Give each chaincode and channel a file of its own.";
+
     // Identities.
     IDENTITY "SV-ID-01" "the identity cannot be used to sign"
         "An identity is an MSP folder with one certificate in signcerts and its private key in keystore, on curve \
@@ -196,8 +207,38 @@ catalogue! {
         "It is a JSON list as Fabric's peer takes it: [{\"name\", \"policy\", \"requiredPeerCount\", \"maxPeerCount\", \
          \"blockToLive\", \"memberOnlyRead\", \"memberOnlyWrite\", \"endorsementPolicy\"}].";
 
+    // Networks of selvedge up.
+    NETWORK_HELD "SV-NET-01" "another process runs the network of this folder"
+        "A folder's network is run by one process at a time, which the error names. Use that one, stop it with selvedge \
+         down, or give another folder with --dir. A process that was killed holds nothing.";
+    NETWORK_PORT "SV-NET-02" "a port of the network is taken"
+        "The orderer listens on the port of --port (7050 unless told otherwise) and the peers on those above it, \
+         organisations 2000 apart. Perhaps another network runs already. --port 0 takes whatever is free.";
+    NETWORK_OTHER "SV-NET-03" "the folder's network has other organisations"
+        "The first block of a channel names its organisations for good. Give the --orgs with which the folder was made, \
+         or another --dir.";
+    NETWORK_FOLDER "SV-NET-04" "the folder holds something else than a network"
+        "Nothing is written into a folder with files of another kind. Give one that is empty or does not exist, or one \
+         that selvedge up has made.";
+    NETWORK_FILES "SV-NET-05" "what the network's folder holds cannot be used"
+        "Certificates, keys, first blocks, ledgers and installed packages in the folder belong together. One of them is \
+         damaged, was changed by hand, or comes from another network. The evidence says which.";
+    NETWORK_NOT_READY "SV-NET-06" "the process that runs the network does not answer"
+        "It starts, or it ends, at this very moment; or it hangs. selvedge status tells who it is.";
+    NETWORK_STUCK "SV-NET-07" "the process that runs the network cannot be stopped"
+        "It belongs to another user, or it hangs. A process that is killed loses nothing that was committed.";
+    NETWORK_INNER "SV-NET-08" "the network failed"
+        "A part of the network in this process did not do what another one expected. Please report it, with what \
+         RUST_LOG=debug shows.";
+
+    NETWORK_SAMPLE "SV-NET-09" "the sample cannot run on the network"
+        "selvedge up --sample starts the sample in a process of its own and deploys it as basic. The process ended or does \
+         not answer, or the first channel has another chaincode of that name already. The evidence says which.";
+
     // The machine.
     MACHINE "SV-SYS-01" "the system refused something that the command needs"
         "Threads, signals, random numbers or a temporary folder were not to be had. The evidence has the system's \
          words.";
+    STOPPED "SV-SYS-02" "the command was stopped before it was done"
+        "A signal asked for it, as Ctrl-C and selvedge down send it. What was committed until then stays committed.";
 }

@@ -51,7 +51,43 @@ pub(crate) fn of_verdict(name: &str) -> Code {
 mod tests {
     use std::collections::BTreeSet;
 
+    use std::path::Path;
+
     use super::{ALL, TLS_OTHER, find, of_verdict};
+
+    /// The command's own sources, but the catalogue's entries, without what is for tests only.
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if !path.ends_with("catalogue/entries.rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                text.push_str(source.split("#[cfg(test)]").next().unwrap());
+            }
+        }
+    }
+
+    /// Every failure has its code by type, so no code can be missing from the catalogue, unless somebody writes one out
+    /// in a text; and what the catalogue has must be of use.
+    #[test]
+    fn the_catalogue_has_the_codes_that_are_used_and_no_others() {
+        let mut text = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let entries = include_str!("entries.rs");
+        for entry in ALL {
+            let line = entries.lines().find(|line| line.contains(&format!("{:?}", entry.code))).unwrap();
+            let name = line.split_whitespace().next().unwrap();
+            assert!(words.contains(name), "nothing leads to {} ({name})", entry.code);
+        }
+        let written = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        for code in
+            written.filter(|word| word.starts_with("SV-") && word.ends_with(|c: char| c.is_ascii_digit()))
+        {
+            assert!(find(code).is_some(), "{code} is in a text, but not in the catalogue");
+        }
+    }
 
     #[test]
     fn every_code_is_unique_and_explained() {

@@ -12,7 +12,8 @@ use super::definition::DefinitionArguments;
 use super::package;
 use crate::errors;
 use crate::failure::Failure;
-use crate::output::{self, Answer};
+use crate::output::{self, Answer, safe};
+use crate::progress::{Progress, while_committing};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChaincodeCommand {
@@ -111,14 +112,15 @@ async fn install(arguments: &InstallArguments) -> Result<Answer, Failure> {
     // A damaged package is told here in more words than a peer has.
     let package = package::parse(package::read(&arguments.file)?, &arguments.file)?;
     let lifecycle = arguments.common.connection.settings(Role::Admin)?.lifecycle().await?;
-    let installed = lifecycle
-        .install(package.bytes().clone())
-        .await
+    let progress = Progress::start("the peer builds and installs the package");
+    let installed = lifecycle.install(package.bytes().clone()).await;
+    drop(progress);
+    let installed = installed
         .map_err(|error| errors::client(format!("{} is not installed", arguments.file.display()), &error))?;
     if arguments.common.json {
         super::json(&described(&installed))?;
     } else {
-        super::line(&installed.package_id)?;
+        super::line(&safe(&installed.package_id))?;
     }
     Ok(Answer::Done)
 }
@@ -131,10 +133,11 @@ async fn approve(arguments: &ApproveArguments) -> Result<Answer, Failure> {
     let settings = arguments.common.connection.settings(Role::Admin)?;
     let channel = settings.channel(arguments.definition.channel.as_deref())?;
     let approval = Approval { definition, package_id: arguments.package_id.clone() };
-    let commit =
-        settings.lifecycle().await?.approve(&channel, &approval).await.map_err(|error| {
-            errors::client(format!("{} is not approved", approval.definition.name), &error)
-        })?;
+    let lifecycle = settings.lifecycle().await?;
+    let what = format!("the approval of {} on {channel}", approval.definition.name);
+    let commit = while_committing(&what, lifecycle.approve(&channel, &approval)).await;
+    let commit = commit
+        .map_err(|error| errors::client(format!("{} is not approved", approval.definition.name), &error))?;
     committed("approved", &approval.definition.name, &channel, commit, arguments.common.json)
 }
 
@@ -150,7 +153,11 @@ async fn readiness(arguments: &ReadinessArguments) -> Result<Answer, Failure> {
         super::json(&json!({ "ready": ready, "approvals": readiness.approvals }))?;
     } else {
         for (msp_id, approved) in &readiness.approvals {
-            super::line(&format!("{msp_id}: {}", if *approved { "approved" } else { "not approved" }))?;
+            super::line(&format!(
+                "{}: {}",
+                safe(msp_id),
+                if *approved { "approved" } else { "not approved" }
+            ))?;
         }
     }
     Ok(if ready { Answer::Done } else { Answer::Negative })
@@ -160,13 +167,13 @@ async fn commit(arguments: &CommitArguments) -> Result<Answer, Failure> {
     let definition = arguments.definition.definition()?;
     let settings = arguments.common.connection.settings(Role::Admin)?;
     let channel = settings.channel(arguments.definition.channel.as_deref())?;
-    let commit =
-        settings.lifecycle().await?.commit(&channel, &definition, &arguments.organizations).await.map_err(
-            |error| {
-                errors::client(format!("{} is not committed", definition.name), &error)
-                    .fix("see with selvedge chaincode readiness who has not approved this very definition")
-            },
-        )?;
+    let lifecycle = settings.lifecycle().await?;
+    let what = format!("the definition of {} on {channel}", definition.name);
+    let commit = lifecycle.commit(&channel, &definition, &arguments.organizations);
+    let commit = while_committing(&what, commit).await.map_err(|error| {
+        errors::client(format!("{} is not committed", definition.name), &error)
+            .or_fix("see with selvedge chaincode readiness who has not approved this very definition")
+    })?;
     committed("committed", &definition.name, &channel, commit, arguments.common.json)
 }
 
@@ -177,7 +184,7 @@ async fn query_installed(common: &Common) -> Result<Answer, Failure> {
     if common.json {
         super::json(&packages.iter().map(described).collect::<Value>())?;
     } else {
-        packages.iter().try_for_each(|package| super::line(&package.package_id))?;
+        packages.iter().try_for_each(|package| super::line(&safe(&package.package_id)))?;
     }
     Ok(Answer::Done)
 }
@@ -222,13 +229,13 @@ fn described(package: &InstalledPackage) -> Value {
 
 /// A definition in a line.
 fn shown(definition: &Value) -> String {
-    let text = |name: &str| definition[name].as_str().unwrap_or_default();
+    let text = |name: &str| safe(definition[name].as_str().unwrap_or_default());
     let mut line =
         format!("{}: version {}, sequence {}", text("name"), text("version"), definition["sequence"]);
     if let Some(approvals) = definition["approvals"].as_object() {
         let of = |wanted: bool| {
             let names = approvals.iter().filter(|(_, approved)| approved.as_bool() == Some(wanted));
-            names.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+            names.map(|(name, _)| safe(name)).collect::<Vec<_>>().join(", ")
         };
         for (label, names) in [("approved by", of(true)), ("not by", of(false))] {
             if !names.is_empty() {

@@ -29,8 +29,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> Result<Answer, Failure> {
         return Ok(Answer::Done);
     };
     let entry = catalogue::find(code).ok_or_else(|| {
-        Failure::new("there is no such code")
-            .code(catalogue::UNKNOWN_CODE)
+        Failure::new(catalogue::UNKNOWN_CODE, "there is no such code")
             .evidence(format!("{code:?}"))
             .fix("copy the code from the error; selvedge explain lists them all")
     })?;

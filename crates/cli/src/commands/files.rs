@@ -46,7 +46,6 @@ fn write_one(file: &NewFile<'_>, force: bool) -> Result<(), Failure> {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::new(format!("{} is there already", path.display()))
-        .code(catalogue::FILE_EXISTS)
+    Failure::new(catalogue::FILE_EXISTS, format!("{} is there already", path.display()))
         .fix("choose another place, or replace it with --force")
 }

@@ -1,5 +1,6 @@
 //! The commands that do one thing and end.
 
+pub(crate) mod chain;
 pub(crate) mod chaincode;
 pub(crate) mod completions;
 pub(crate) mod definition;
@@ -23,5 +24,5 @@ fn line(text: &str) -> Result<(), Failure> {
 
 /// Writes a JSON document as the result.
 fn json(value: &Value) -> Result<(), Failure> {
-    line(&format!("{value:#}"))
+    line(&output::document(value))
 }

@@ -24,7 +24,7 @@ pub(crate) enum PackageCommand {
     Build(BuildArguments),
     /// Print a package's id, as peers compute it
     Id(FileArguments),
-    /// Print as JSON what is in a package, and what is wrong with it (then with exit code 1)
+    /// Print what is in a package, and what is wrong with it (then with exit code 1)
     Inspect(FileArguments),
 }
 
@@ -37,13 +37,19 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "connection")]
     address: Option<String>,
     /// The authority of the server's certificate, PEM
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["plaintext", "connection"])]
+    #[arg(long, visible_alias = "tls-root", value_name = "FILE",
+        required_unless_present_any = ["plaintext", "connection"])]
     root_cert: Option<PathBuf>,
     /// The peer's client certificate: a file, or a template that each peer's builder fills in
-    #[arg(long, value_name = "FILE|TEMPLATE", default_value = "{{.client_cert}}")]
+    #[arg(
+        long,
+        visible_alias = "tls-cert",
+        value_name = "FILE|TEMPLATE",
+        default_value = "{{.client_cert}}"
+    )]
     client_cert: String,
     /// Its key: a template, or a file, which then travels inside the package
-    #[arg(long, value_name = "FILE|TEMPLATE", default_value = "{{.client_key}}")]
+    #[arg(long, visible_alias = "tls-key", value_name = "FILE|TEMPLATE", default_value = "{{.client_key}}")]
     client_key: String,
     /// Peers show no certificate to the server
     #[arg(long)]
@@ -77,19 +83,32 @@ pub(crate) struct FileArguments {
     /// The package's file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Print a JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(command: &PackageCommand) -> Result<Answer, Failure> {
     match command {
         PackageCommand::Build(arguments) => build(arguments),
         PackageCommand::Id(arguments) => {
-            super::line(&parse(read(&arguments.file)?, &arguments.file)?.id().to_string())?;
+            let package = parse(read(&arguments.file)?, &arguments.file)?;
+            let id = package.id().to_string();
+            if arguments.json {
+                super::json(&json!({ "package_id": id, "label": package.metadata().label() }))?;
+            } else {
+                super::line(&id)?;
+            }
             Ok(Answer::Done)
         }
         PackageCommand::Inspect(arguments) => {
             let package = parse(read(&arguments.file)?, &arguments.file)?;
             let findings = inspect::inspect(&package)?;
-            super::json(&findings.document)?;
+            if arguments.json {
+                super::json(&findings.document)?;
+            } else {
+                super::line(&output::outline(&findings.document))?;
+            }
             Ok(if findings.sound { Answer::Done } else { Answer::Negative })
         }
     }
@@ -101,8 +120,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let limit = Limits::default().package;
     let size = fs::metadata(path).map_err(failed)?.len();
     if size > limit {
-        return Err(Failure::new(format!("{} is no chaincode package", path.display()))
-            .code(catalogue::PACKAGE_LIMIT)
+        let what = format!("{} is no chaincode package", path.display());
+        return Err(Failure::new(catalogue::PACKAGE_LIMIT, what)
             .evidence(format!("it has {size} bytes, more than the {limit} that a peer takes")));
     }
     fs::read(path).map_err(failed)
@@ -200,9 +219,11 @@ fn client(arguments: &BuildArguments) -> Result<(String, String), Failure> {
             })?;
             Ok(pair)
         }
-        _ => Err(Failure::new("the client's certificate and key come from different places")
-            .code(catalogue::ARGUMENT)
-            .evidence("one of --client-cert and --client-key is a template, the other a file")
-            .fix("give two templates (preferred, so that no private key travels), or two files")),
+        _ => Err(Failure::new(
+            catalogue::ARGUMENT,
+            "the client's certificate and key come from different places",
+        )
+        .evidence("one of --client-cert and --client-key is a template, the other a file")
+        .fix("give two templates (preferred, so that no private key travels), or two files")),
     }
 }

@@ -119,8 +119,7 @@ fn issue(arguments: &IssueArguments) -> Result<Answer, Failure> {
         (None, _) => "server",
     };
     if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-        return Err(Failure::new("the name cannot be that of files")
-            .code(catalogue::ARGUMENT)
+        return Err(Failure::new(catalogue::ARGUMENT, "the name cannot be that of files")
             .evidence(format!("--name {name:?}"))
             .fix("give a name without slashes that does not begin with a dot"));
     }
@@ -162,11 +161,13 @@ fn alternative_names(arguments: &IssueArguments) -> Result<Vec<String>, Failure>
         }
     }
     if sans.is_empty() && arguments.usage != End::Client {
-        return Err(Failure::new("the command was not told whom the certificate is for")
-            .code(catalogue::NOT_TOLD)
-            .evidence("neither --address nor --san is given")
-            .cause("peers refuse a server whose certificate does not name the host that they dial")
-            .fix("give --address as in connection.json, for example --address chaincode.example.com:9999"));
+        return Err(Failure::new(
+            catalogue::NOT_TOLD,
+            "the command was not told whom the certificate is for",
+        )
+        .evidence("neither --address nor --san is given")
+        .cause("peers refuse a server whose certificate does not name the host that they dial")
+        .fix("give --address as in connection.json, for example --address chaincode.example.com:9999"));
     }
     Ok(sans)
 }

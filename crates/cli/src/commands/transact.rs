@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::errors;
 use crate::failure::Failure;
-use crate::output::{self, Answer};
+use crate::output::{self, Answer, safe};
+use crate::progress::while_committing;
 
 #[derive(Debug, Args)]
 pub(crate) struct CallArguments {
@@ -78,7 +79,9 @@ pub(crate) async fn invoke(arguments: &InvokeArguments) -> Result<Answer, Failur
                 &error,
             )
         };
-        let commit = gateway.commit_status(&submitted.channel_id, &submitted.tx_id).await.map_err(failed)?;
+        let what = format!("transaction {} on {}", submitted.tx_id, submitted.channel_id);
+        let commit = gateway.commit_status(&submitted.channel_id, &submitted.tx_id);
+        let commit = while_committing(&what, commit).await.map_err(failed)?;
         let commit = commit.valid(&submitted.tx_id).map_err(failed)?;
         output::tell(&format!("transaction {} is valid in block {}", submitted.tx_id, commit.block));
         document["block"] = json!(commit.block);
@@ -111,13 +114,23 @@ impl CallArguments {
             super::json(document)?;
             return Ok(Answer::Done);
         }
-        // As it is, to the byte; only a terminal gets a line feed after it.
         let mut out = std::io::stdout().lock();
-        let end: &[u8] = if out.is_terminal() && !payload.is_empty() { b"\n" } else { b"" };
-        out.write_all(payload)
-            .and_then(|()| out.write_all(end))
-            .and_then(|()| out.flush())
-            .map_err(|error| errors::output(&error))?;
+        let written = if out.is_terminal() {
+            // A terminal gets no more than a text, with nothing in it that it would obey.
+            match str::from_utf8(payload) {
+                Ok("") => Ok(()),
+                Ok(text) => writeln!(out, "{}", safe(text)),
+                Err(_) => writeln!(
+                    out,
+                    "{} bytes that are no text: send them to a file, or give --json",
+                    payload.len()
+                ),
+            }
+        } else {
+            // As it is, to the byte.
+            out.write_all(payload)
+        };
+        written.and_then(|()| out.flush()).map_err(|error| errors::output(&error))?;
         Ok(Answer::Done)
     }
 }

@@ -5,13 +5,15 @@ mod settings;
 use asset_transfer_basic::AssetTransfer;
 use selvedge::Server;
 use selvedge::tls::Refusal;
-use selvedge_network::demo::{Refused, ServerEvent};
+use selvedge_network::sample::{Refused, ServerEvent};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use self::settings::Settings;
 use crate::arguments::{Sample, SampleArguments};
+use crate::catalogue;
+use crate::errors;
 use crate::failure::Failure;
 use crate::output::{self, Answer};
 use crate::signals;
@@ -26,7 +28,7 @@ pub(crate) async fn run(arguments: &SampleArguments) -> Result<Answer, Failure> 
     let server = server
         .bind(&address)
         .await
-        .map_err(|error| Failure::new("the sample cannot listen").chain(&error))?;
+        .map_err(|error| errors::text(catalogue::LISTEN, "the sample cannot listen", &error))?;
     let bound = server.local_addr();
     let reporter = arguments.json.then(|| report(server.refusals()));
     output::tell(&format!("listening on {bound} for {package_id} ({})", level.description()));
@@ -47,10 +49,10 @@ pub(crate) async fn run(arguments: &SampleArguments) -> Result<Answer, Failure> 
     server
         .serve(stopped)
         .await
-        .map_err(|error| Failure::new("the sample cannot serve any longer").chain(&error))?;
+        .map_err(|error| errors::machine("the sample cannot serve any longer", &error))?;
     if let Some(reporter) = reporter {
         // The port is closed, so what was refused is told soon, and then there is no more.
-        reporter.await.map_err(|error| Failure::new("the sample's report broke off").chain(&error))??;
+        reporter.await.map_err(|error| errors::machine("the sample's report broke off", &error))??;
         event(&ServerEvent::Stopped)?;
     }
     output::tell("stopped");
@@ -70,6 +72,5 @@ fn report(mut refusals: Receiver<Refusal>) -> JoinHandle<Result<(), Failure>> {
 }
 
 fn event(event: &ServerEvent) -> Result<(), Failure> {
-    output::result(&event.to_line())
-        .map_err(|error| Failure::new("standard output cannot be written to").chain(&error))
+    output::result(&event.to_line()).map_err(|error| errors::output(&error))
 }

@@ -6,6 +6,8 @@ use selvedge::tls::{Identity, ServerSecurity, ServerTls, Target};
 use selvedge_package::PackageId;
 
 use crate::arguments::SampleArguments;
+use crate::catalogue;
+use crate::errors;
 use crate::failure::Failure;
 
 /// How the server's connections are secured, in a word.
@@ -58,7 +60,7 @@ fn address(given: Option<&str>) -> Result<String, Failure> {
     };
     match address.parse::<Target>() {
         Ok(_) => Ok(address.to_owned()),
-        Err(error) => Err(Failure::new("the sample does not know where to listen").chain(&error).fix(FIX)),
+        Err(error) => Err(errors::security("the sample does not know where to listen", &error).fix(FIX)),
     }
 }
 
@@ -70,8 +72,7 @@ fn package_id(given: Option<&str>) -> Result<String, Failure> {
     };
     match id.parse::<PackageId>() {
         Ok(_) => Ok(id.to_owned()),
-        Err(error) => Err(Failure::new("the package id is none")
-            .chain(&error)
+        Err(error) => Err(errors::package("the package id is none", &error)
             .cause("a peer keeps callers waiting when chaincode registers with another id than the package's")
             .fix(FIX)),
     }
@@ -92,7 +93,7 @@ fn security(arguments: &SampleArguments) -> Result<(ServerSecurity, Level), Fail
             "give certificate and key, or serve plaintext with --tls-disabled where nobody else listens",
         ));
     };
-    let unusable = |error| Failure::new("the sample's certificate or key cannot be used").chain(&error);
+    let unusable = |error| errors::security("the sample's certificate or key cannot be used", &error);
     let builder = ServerTls::builder(Identity::from_files(certificate, key).map_err(unusable)?);
     if arguments.without_client_certificates {
         let tls = builder.without_client_certificates().map_err(unusable)?;
@@ -105,11 +106,13 @@ fn security(arguments: &SampleArguments) -> Result<(ServerSecurity, Level), Fail
                 "give the TLS authorities of the peers' organisations, or say --without-client-certificates",
             ));
     };
-    let pem = std::fs::read(authorities).map_err(|error| {
-        Failure::new("the client authorities cannot be read").evidence(show(authorities)).chain(&error)
-    })?;
+    let pem = std::fs::read(authorities)
+        .map_err(|error| errors::file("read the client authorities in", authorities, &error))?;
     let tls = builder.require_client_certificates(pem).build().map_err(|error| {
-        Failure::new("the client authorities cannot be used").evidence(show(authorities)).chain(&error)
+        errors::security(
+            &format!("the client authorities in {} cannot be used", authorities.display()),
+            &error,
+        )
     })?;
     Ok((tls.into(), Level::Mutual))
 }
@@ -120,10 +123,6 @@ fn given(path: Option<&Path>) -> Option<&Path> {
 }
 
 fn missing(what: &str, flag: &str, variable: &str) -> Failure {
-    Failure::new(format!("the sample was not told {what}"))
+    Failure::new(catalogue::NOT_TOLD, format!("the sample was not told {what}"))
         .evidence(format!("neither {flag} nor {variable} is set"))
-}
-
-fn show(path: &Path) -> String {
-    path.display().to_string()
 }

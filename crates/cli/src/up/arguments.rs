@@ -1,13 +1,20 @@
 //! The command lines of `up`, `status` and `down`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use selvedge_network::Cutting;
+use selvedge_network::{Cutting, Description};
+
+use crate::arguments::Sample;
+use crate::errors;
+use crate::failure::Failure;
 
 /// Where a network is kept if `--dir` names no other folder.
 const FOLDER: &str = "selvedge-network";
+
+/// The variable that names the file of a network.
+const CONFIG: &str = "SELVEDGE_CONFIG";
 
 /// What the peers of the largest network need above the first port: 10 organisations of 10 peers.
 const PORTS: u16 = 1 + 9 * 2000 + 9 * 100;
@@ -31,13 +38,19 @@ pub(crate) struct UpArguments {
     #[arg(long, value_name = "PORT", default_value = "7050", value_parser = port)]
     pub(crate) port: u16,
     /// When the orderer closes a block: adaptive (at once while nothing else waits), batch-timeout (as long after its
-    /// first transaction as the channel's BatchTimeout says, as a real ordering service does) or interval=DURATION
+    /// first transaction as the channel's BatchTimeout says, as a real ordering service does), interval=DURATION after its
+    /// first transaction, or manual (when Enter is pressed here, or by selvedge cut)
     #[arg(long, value_name = "WHEN", default_value = "adaptive", value_parser = cutting)]
     pub(crate) cutting: Cutting,
+    /// Run a sample chaincode as a process of its own, bring it onto the first channel as `basic`, and commit its first
+    /// transaction
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "asset-transfer-basic")]
+    pub(crate) sample: Option<Sample>,
     /// Write endpoints, channels, organisations and identities with their files to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) config_out: Option<PathBuf>,
-    /// Print the same as one line of JSON when the network is ready, instead of telling a person
+    /// Print the same as one line of JSON when the network is ready, and another one about the sample, instead of telling
+    /// a person
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -55,17 +68,50 @@ pub(crate) struct StatusArguments {
 pub(crate) struct DownArguments {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// Print a JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CutArguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only this channel; may be repeated (default: all)
+    #[arg(long = "channel", short = 'C', value_name = "CHANNEL")]
+    pub(crate) channels: Vec<String>,
+    /// Print a JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which network is meant.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The network's folder, as selvedge up says it
-    #[arg(long, value_name = "DIR", default_value = FOLDER)]
-    pub(crate) dir: PathBuf,
+    /// The network's folder, as selvedge up says it [default: that of $SELVEDGE_CONFIG, or selvedge-network]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
     /// The file that selvedge up has written with --config-out, instead of the folder
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
-    pub(crate) config: Option<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    /// The folder of the network that is meant: as the command line says, or the variable that all other commands obey.
+    pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
+        let from = |file: &Path| {
+            let description = Description::read_file(file).map_err(|error| errors::network(&error))?;
+            Ok(description.folder)
+        };
+        match (&self.dir, &self.config) {
+            (Some(dir), _) => Ok(dir.clone()),
+            (None, Some(file)) => from(file),
+            (None, None) => match std::env::var_os(CONFIG).filter(|file| !file.is_empty()) {
+                Some(file) => from(Path::new(&file)),
+                None => Ok(PathBuf::from(FOLDER)),
+            },
+        }
+    }
 }
 
 /// The rule is Fabric's: such names are safe as file names too.
@@ -93,12 +139,13 @@ fn cutting(text: &str) -> Result<Cutting, String> {
     match text {
         "adaptive" => return Ok(Cutting::Adaptive),
         "batch-timeout" => return Ok(Cutting::BatchTimeout),
+        "manual" => return Ok(Cutting::Manual),
         _ => {}
     }
     let interval = text.strip_prefix("interval=").and_then(duration);
     match interval {
         Some(interval) if !interval.is_zero() && interval <= LONGEST => Ok(Cutting::Interval(interval)),
-        _ => Err("give adaptive, batch-timeout, or interval=DURATION such as interval=2s or interval=500ms, at most 1h"
+        _ => Err("give adaptive, batch-timeout, manual, or interval=DURATION such as interval=2s or interval=500ms, at most 1h"
             .to_owned()),
     }
 }
@@ -136,16 +183,9 @@ mod tests {
         assert_eq!(cutting("batch-timeout"), Ok(Cutting::BatchTimeout));
         assert_eq!(cutting("interval=500ms"), Ok(Cutting::Interval(Duration::from_millis(500))));
         assert_eq!(cutting("interval=1h"), Ok(Cutting::Interval(Duration::from_secs(3600))));
-        for wrong in [
-            "",
-            "manual",
-            "interval",
-            "interval=",
-            "interval=2",
-            "interval=0s",
-            "interval=2h",
-            "interval=-1s",
-        ] {
+        assert_eq!(cutting("manual"), Ok(Cutting::Manual));
+        for wrong in ["", "interval", "interval=", "interval=2", "interval=0s", "interval=2h", "interval=-1s"]
+        {
             assert!(cutting(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,11 +1,27 @@
 //! What `selvedge up` tells a person: everything that is needed to use the network. Names and files are never broken,
 //! so that they can be copied.
 
-use selvedge_network::{Description, Keeping, Node};
+use selvedge_network::sample::SampleFacts;
+use selvedge_network::{Cutting, Description, Keeping, Network, Node, quoted};
 
 use crate::output::{FAINT, GOOD, STRONG, wrapped};
 
-pub(super) fn render(description: &Description, milliseconds: u64, width: usize) -> String {
+/// How long it took since the command began, in milliseconds.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// Until the network was ready.
+    pub(super) ready: u64,
+    /// Until the sample's first transaction was committed, or its first answer was there.
+    pub(super) first: Option<u64>,
+}
+
+pub(super) fn render(
+    description: &Description,
+    network: &Network,
+    sample: Option<&SampleFacts>,
+    times: Times,
+    width: usize,
+) -> String {
     let Description { folder, keeping, channels, orderer, organizations, .. } = description;
     let mut lines = Vec::new();
     let peers: Vec<&Node> = organizations.iter().flat_map(|organization| &organization.peers).collect();
@@ -60,10 +76,66 @@ pub(super) fn render(description: &Description, milliseconds: u64, width: usize)
         orderer.tls_root.display()
     ));
 
-    lines.push(section("Next", ""));
-    lines.push(format!("  selvedge status --dir {}", folder.display()));
-    lines.extend([String::new(), format!("{GOOD}Ready{GOOD:#} in {milliseconds} ms. Ctrl-C stops it.")]);
+    if let Some(facts) = sample {
+        lines.push(section("Sample", "asset-transfer-basic"));
+        let SampleFacts { chaincode, channel, address, pid, assets, .. } = facts;
+        let text = format!(
+            "the chaincode {chaincode} on {channel}: process {pid} at {address}, mutual TLS, {assets} assets"
+        );
+        lines.push(wrapped(&text, "  ", "  ", width));
+    }
+    if network.cutting() == Cutting::Manual {
+        lines.push(section("Blocks", ""));
+        let text = "are closed when Enter is pressed here, or by the command selvedge cut; until then transactions wait";
+        lines.push(wrapped(text, "  ", "  ", width));
+    }
+    lines.push(section("Next", "in another terminal"));
+    lines.push(format!("  {}", next(description, network, sample)));
+    lines.push(String::new());
+    let Times { ready, first } = times;
+    lines.push(match (first, sample.and_then(|facts| facts.first.as_ref())) {
+        (Some(first), Some(_)) => {
+            format!("{GOOD}Ready{GOOD:#} in {ready} ms, first transaction committed {first} ms after start.")
+        }
+        (Some(first), None) => {
+            format!("{GOOD}Ready{GOOD:#} in {ready} ms, the sample answered {first} ms after start.")
+        }
+        (None, _) => format!("{GOOD}Ready{GOOD:#} in {ready} ms."),
+    });
+    lines.push("Ctrl-C stops it.".to_owned());
     lines.join("\n")
+}
+
+/// One command that can be copied, and that does something for a network in this state.
+fn next(description: &Description, network: &Network, sample: Option<&SampleFacts>) -> String {
+    let program = called_as();
+    let config = description.file().display().to_string();
+    let config = quoted(&config);
+    // With several channels the command must say which.
+    let channel = match (&description.channels[..], sample) {
+        ([_], _) => String::new(),
+        (_, Some(facts)) => format!(" -C {}", facts.channel),
+        (channels, None) => channels.first().map(|first| format!(" -C {first}")).unwrap_or_default(),
+    };
+    let to = format!("--config {config}{channel}");
+    if let Some(facts) = sample {
+        return format!("{program} invoke {to} -n {} TransferAsset asset1 Ada", facts.chaincode);
+    }
+    let peer = network.peers().first();
+    let first = peer.zip(description.channels.first()).and_then(|(peer, id)| peer.channel(id));
+    if first.is_some_and(|channel| *channel.ledger().subscribe().borrow() > 1) {
+        return format!("{program} chaincode query-committed {to}");
+    }
+    format!("{program} block config {to}")
+}
+
+/// How the command is called: by its name where the shell finds it, else by its place.
+fn called_as() -> String {
+    let first = std::env::args_os().next().unwrap_or_default();
+    match std::env::current_exe() {
+        Ok(program) if first.to_string_lossy().contains('/') => quoted(&program.display().to_string()),
+        _ => "selvedge".to_owned(),
+    }
 }
 
 fn section(title: &str, more: &str) -> String {

@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 pub use self::description::Role;
 use self::description::{Description, Peer};
 pub use self::error::ConnectError;
-use crate::{Gateway, Lifecycle};
+use crate::{Deliver, Gateway, Lifecycle};
 
 /// The largest file that is read here: a description of thousands of peers, or a bundle of authorities.
 const MOST_BYTES: u64 = 16 << 20;
@@ -163,6 +163,22 @@ impl Settings {
     pub async fn lifecycle(&self) -> Result<Lifecycle, ConnectError> {
         let channel = self.connect().await?;
         Ok(Lifecycle::new(channel.clone(), Gateway::new(channel, Arc::clone(&self.identity))))
+    }
+
+    /// Connects to the peer for its blocks.
+    ///
+    /// # Errors
+    /// As [`Settings::connect`].
+    pub async fn deliver(&self) -> Result<Deliver, ConnectError> {
+        let deliver = Deliver::new(self.connect().await?, Arc::clone(&self.identity));
+        let shown = match &self.security {
+            ClientSecurity::Tls(tls) => tls.identity().map(|identity| identity.certificate().fingerprint),
+            ClientSecurity::Plaintext => None,
+        };
+        Ok(match shown {
+            Some(fingerprint) => deliver.certificate_hash(fingerprint.0),
+            None => deliver,
+        })
     }
 
     /// Who calls.

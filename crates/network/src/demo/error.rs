@@ -6,6 +6,7 @@ use selvedge_pki::PkiError;
 use selvedge_tls::{BindError, ConfigError};
 
 use crate::NetworkError;
+use crate::sample::SampleError;
 
 /// Why a step of the demonstration did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -40,14 +41,9 @@ pub enum DemoError {
     /// The folder that is to be kept has something in it.
     #[error("the folder {} is not empty; name one that is empty or does not exist", .0.display())]
     NotEmpty(PathBuf),
-    /// The chaincode's process ended, or did not begin to listen, or did not end.
-    #[error("the chaincode's process {happened}{}", said(.stderr))]
-    Process {
-        /// What it did.
-        happened: String,
-        /// The last of what it wrote to its standard error.
-        stderr: String,
-    },
+    /// The chaincode's process did not do what it should.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
     /// Something else happened than should.
     #[error("expected {expected}, but {seen}")]
     Unexpected {
@@ -67,9 +63,4 @@ impl DemoError {
     pub(super) fn unexpected(expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self::Unexpected { expected: expected.into(), seen: seen.into() }
     }
-}
-
-fn said(stderr: &str) -> String {
-    let text = stderr.trim();
-    if text.is_empty() { String::new() } else { format!(". It wrote: {text}") }
 }

@@ -4,9 +4,7 @@
 //! committed; the chaincode runs in a process of its own under mutual TLS; its transactions are run; and strangers
 //! of several kinds are shown to be refused, with what both ends saw of it.
 
-mod chaincode;
 mod error;
-mod event;
 mod step;
 mod story;
 mod strangers;
@@ -17,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use self::error::DemoError;
-pub use self::event::{Refused, ServerEvent};
 pub use self::step::{Fact, Progress, Refusal, Report, Seen, Step};
 use self::step::{Recorder, Told, milliseconds};
 use self::story::Story;
@@ -26,7 +23,8 @@ use self::story::Story;
 #[derive(Clone, Debug)]
 pub struct DemoConfig {
     /// The program that serves the sample: started with `sample asset-transfer-basic --json --stop-with-stdin`, it
-    /// takes its place from the environment variables of Fabric's samples and prints [`ServerEvent`]s.
+    /// takes its place from the environment variables of Fabric's samples and prints
+    /// [`ServerEvent`](crate::sample::ServerEvent)s.
     pub program: PathBuf,
     /// The folder that stays, which must be empty or not exist; `None` for a temporary one that is removed.
     pub keep: Option<PathBuf>,

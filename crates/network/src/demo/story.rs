@@ -2,20 +2,14 @@
 
 use std::path::Path;
 
-use selvedge_client::Definition;
 use tokio::task::JoinHandle;
 
-use super::chaincode::{Chaincode, Reservation};
 use super::step::{Recorder, Told};
 use super::strangers::{self, Stack};
 use super::transactions::Transactions;
 use super::{DemoConfig, DemoError};
-use crate::identities::{Member, Role};
-use crate::{EdgeServer, Network, NetworkConfig, NetworkError, NetworkPeer, Ports};
-
-const NAME: &str = "basic";
-const VERSION: &str = "1.0";
-const LABEL: &str = "basic_1.0";
+use crate::sample::{self, LABEL, NAME, Process, Reservation, VERSION};
+use crate::{EdgeServer, Network, NetworkConfig, NetworkError, Ports};
 
 /// What has been opened so far; whatever it is, [`Story::end`] closes it.
 #[derive(Default)]
@@ -24,7 +18,7 @@ pub(super) struct Story {
     /// write into a folder that is gone.
     starting: Option<JoinHandle<Result<Network, NetworkError>>>,
     network: Option<Network>,
-    chaincode: Option<Chaincode>,
+    chaincode: Option<Process>,
 }
 
 /// A chaincode server's place and the package with which peers find it.
@@ -66,7 +60,8 @@ impl Story {
             network.shutdown().await;
             told = told.fact("network", "every port is closed");
         }
-        stopped.map(|()| ((), told))
+        stopped?;
+        Ok(((), told))
     }
 
     async fn try_play(
@@ -147,13 +142,8 @@ async fn deploy(
     packaged: &Packaged,
     config: &DemoConfig,
     reservation: Reservation,
-) -> Option<Chaincode> {
-    let definition = Definition {
-        name: NAME.to_owned(),
-        version: VERSION.to_owned(),
-        sequence: 1,
-        ..Definition::default()
-    };
+) -> Option<Process> {
+    let definition = sample::definition();
     let package_id = packaged.package.id().to_string();
     let install = async {
         let installed = network.install(&packaged.package.bytes().clone()).await?;
@@ -176,7 +166,7 @@ async fn deploy(
     };
     recorder.step("commit", "Commit the definition to the channel", commit).await?;
     let serve = async {
-        let chaincode = Chaincode::start(&config.program, &package_id, &packaged.place, reservation).await?;
+        let chaincode = Process::start(&config.program, &package_id, &packaged.place, reservation).await?;
         let told = Told::default()
             .fact("process", chaincode.pid.to_string())
             .fact("listens", format!("{}, {}", packaged.place.address, chaincode.security));
@@ -189,22 +179,10 @@ async fn deploy(
 }
 
 async fn connect(network: &Network) -> Result<(selvedge_client::Gateway, Told), DemoError> {
-    let (peer, user) = first_user(network)?;
+    let (peer, user) = network.first_user()?;
     let gateway = network.gateway(peer, user).await?;
     let told = Told::default().fact("as", user.name()).fact("at", peer.name());
     Ok((gateway, told))
-}
-
-/// The first peer and a user of its organisation.
-pub(super) fn first_user(network: &Network) -> Result<(&NetworkPeer, &Member), NetworkError> {
-    let peer = network.peers().first().ok_or(NetworkError::NoPeers)?;
-    let user = network
-        .organizations()
-        .iter()
-        .filter(|organization| organization.msp_id() == peer.msp_id())
-        .find_map(|organization| organization.members(Role::Client).next())
-        .ok_or_else(|| NetworkError::UnknownMember { name: format!("a user of {}", peer.msp_id()) })?;
-    Ok((peer, user))
 }
 
 async fn stacks() -> Result<(Vec<Stack>, Told), DemoError> {

@@ -9,10 +9,10 @@ use futures_util::StreamExt;
 use prost::Message;
 use selvedge_ledger::source::BlockSource;
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage};
-use selvedge_orderer::{ChainSource, Cutting, OrdererError};
+use selvedge_orderer::{ChainSource, Cut, Cutting, OrdererError};
 use selvedge_proto::common::{Block, Envelope, Payload, Status};
 
-use crate::support::{Batch, Served, World, from_to, in_time, newest, oldest};
+use crate::support::{Batch, CHANNEL, Served, World, from_to, in_time, newest, oldest};
 
 /// The first blocks of a chain, once there are so many.
 async fn blocks(source: &ChainSource, count: usize) -> Vec<Block> {
@@ -74,6 +74,31 @@ async fn concurrent_senders_lose_and_reorder_nothing() {
         let expected: Vec<_> = (0..EACH).map(|count| format!("{sender} {count:02}")).collect();
         assert_eq!(own, expected.iter().map(String::as_bytes).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn blocks_that_are_closed_by_hand_wait_for_it() {
+    let world = World::with_batch(Batch { messages: 3, ..Batch::default() });
+    let (orderer, source) = world.joined(Cutting::Manual);
+    let mut pending = orderer.pending(CHANNEL).expect("the channel");
+    assert_eq!(orderer.cut(CHANNEL).await.expect("a chain"), None, "nothing waits");
+    for text in ["a", "b"] {
+        assert_eq!(orderer.broadcast(world.transaction(text)).await.status(), Status::Success);
+    }
+    in_time("two envelopes", pending.wait_for(|pending| *pending == 2)).await.expect("a chain");
+    let cut = in_time("a block", orderer.cut(CHANNEL)).await.expect("a chain");
+    assert_eq!(cut, Some(Cut { block: 1, envelopes: 2 }));
+    // What is in line belongs to the block, and a full block is closed unasked.
+    for text in ["c", "d", "e", "f"] {
+        assert_eq!(orderer.broadcast(world.transaction(text)).await.status(), Status::Success);
+    }
+    in_time("one envelope", pending.wait_for(|pending| *pending == 1)).await.expect("a chain");
+    assert_eq!(sizes(&blocks(&source, 3).await), [2, 3]);
+    // The end loses nothing.
+    orderer.stop().await;
+    assert_eq!(sizes(&blocks(&source, 4).await), [2, 3, 1]);
+    assert!(matches!(orderer.cut(CHANNEL).await, Err(OrdererError::Stopped)));
+    assert!(matches!(orderer.cut("elsewhere").await, Err(OrdererError::UnknownChannel(_))));
 }
 
 #[tokio::test]

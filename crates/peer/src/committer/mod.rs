@@ -150,14 +150,15 @@ impl Reader<'_> {
             if position.next > before {
                 pause = PAUSES.0;
             }
-            tracing::warn!(
-                channel = self.channel.id(), block = position.next, reason, retry_after = ?pause,
-                "the source of blocks gives no more"
-            );
+            // A peer that is stopped together with its source is done, and has nothing to complain of.
             tokio::select! {
                 () = self.sender.closed() => return Ok(()),
                 () = sleep(pause) => {}
             }
+            tracing::warn!(
+                channel = self.channel.id(), block = position.next, reason, after = ?pause,
+                "the source of blocks gave no more, and is asked again"
+            );
             pause = (pause * 2).min(PAUSES.1);
         }
     }

@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use super::super::DemoError;
 use super::super::step::{Refusal, Seen, Told};
-use super::super::story::first_user;
 use super::misnamed::{self, Misnamed};
 use crate::{Deployment, Network, NetworkError};
 
@@ -30,7 +29,7 @@ pub(super) async fn run(
         .deploy(&Deployment { channel: channel.clone(), definition, package: package.bytes().clone() })
         .await?;
 
-    let (peer, user) = first_user(network)?;
+    let (peer, user) = network.first_user()?;
     let gateway = network.gateway(peer, user).await?;
     let call = ProposalBuilder::new(channel, NAME).arg("GetAllAssets");
     let message = match gateway.evaluate(call).await {

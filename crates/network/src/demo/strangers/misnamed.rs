@@ -8,8 +8,9 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-use super::super::{DemoError, Refused};
+use super::super::DemoError;
 use crate::EdgeServer;
+use crate::sample::Refused;
 
 /// How long a connection that was let in may stay silent.
 const PATIENCE: Duration = Duration::from_secs(20);

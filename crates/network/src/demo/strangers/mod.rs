@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use self::misnamed::Misnamed;
 pub(super) use self::stack::Stack;
 use self::stack::{Attempt, Security};
-use super::chaincode::Chaincode;
+use super::DemoError;
 use super::step::{Recorder, Refusal, Seen, Told};
-use super::{DemoError, Refused, ServerEvent};
+use crate::sample::{Process, Refused, ServerEvent};
 use crate::{EdgeServer, Network};
 
 /// How long a server may take to tell of a refusal.
@@ -53,7 +53,7 @@ pub(super) async fn run(
     recorder: &mut Recorder<'_>,
     network: &Network,
     place: &EdgeServer,
-    chaincode: &mut Chaincode,
+    chaincode: &mut Process,
     stacks: &[Stack],
 ) -> bool {
     let title = "Make a strange authority's certificate and a server with the wrong name";
@@ -108,7 +108,7 @@ impl Scenario {
 
 /// Where a stranger has dialled.
 enum Server<'a> {
-    Chaincode(&'a mut Chaincode),
+    Chaincode(&'a mut Process),
     Misnamed(&'a mut Misnamed),
 }
 

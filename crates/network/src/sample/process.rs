@@ -1,4 +1,4 @@
-//! The chaincode's process.
+//! The sample's process.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{DemoError, ServerEvent};
-use crate::EdgeServer;
+use super::{SampleError, ServerEvent};
+use crate::{EdgeServer, NetworkError};
 
 /// How long the process may take to begin to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,20 +36,30 @@ const VARIABLES: [&str; 6] = [
 ];
 
 /// A port that nobody else is given while it is held. Connections to it are refused.
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     socket: TcpSocket,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Reservation {
-    pub(super) fn new() -> Result<Self, DemoError> {
+    /// Any port.
+    pub(crate) fn new() -> Result<Self, NetworkError> {
         let reserve = || -> io::Result<Self> {
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
             let address = socket.local_addr()?;
             Ok(Self { socket, address })
         };
-        reserve().map_err(DemoError::io("reserve a port of", "127.0.0.1"))
+        reserve().map_err(NetworkError::file("reserve a port of", Path::new("127.0.0.1")))
+    }
+
+    /// This very port, unless somebody listens there. What remains of old connections does not matter.
+    pub(crate) fn at(address: SocketAddr) -> io::Result<Self> {
+        // While it is bound this way another process could still take it, so it is only looked whether anybody has.
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self { socket, address })
     }
 
     fn release(self) {
@@ -57,24 +67,24 @@ impl Reservation {
     }
 }
 
-/// The chaincode in a process of its own. Dropping it kills the process.
-pub(super) struct Chaincode {
+/// The sample in a process of its own. Dropping it kills the process.
+pub(crate) struct Process {
     child: Child,
     events: mpsc::Receiver<ServerEvent>,
     stderr: Arc<Mutex<Vec<u8>>>,
     reading: Option<JoinHandle<()>>,
-    pub(super) pid: u32,
-    pub(super) security: String,
+    pub(crate) pid: u32,
+    pub(crate) security: String,
 }
 
-impl Chaincode {
+impl Process {
     /// Starts `program` as the sample and waits until it listens.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         program: &Path,
         package_id: &str,
         place: &EdgeServer,
         reservation: Reservation,
-    ) -> Result<Self, DemoError> {
+    ) -> Result<Self, SampleError> {
         let mut command = Command::new(program);
         for variable in VARIABLES {
             command.env_remove(variable);
@@ -89,9 +99,11 @@ impl Chaincode {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C reaches all of a terminal's group; this process ends when it is told to.
+            .process_group(0)
             .kill_on_drop(true);
         reservation.release();
-        let mut child = command.spawn().map_err(DemoError::io("start", program))?;
+        let mut child = command.spawn().map_err(NetworkError::file("start", program))?;
         let (sender, events) = mpsc::channel(EVENTS);
         let stderr = Arc::default();
         if let Some(stdout) = child.stdout.take() {
@@ -100,34 +112,34 @@ impl Chaincode {
         let pipe = child.stderr.take();
         let reading = pipe.map(|pipe| tokio::spawn(read_stderr(pipe, Arc::clone(&stderr))));
         let pid = child.id().unwrap_or_default();
-        let mut chaincode = Self { child, events, stderr, reading, pid, security: String::new() };
-        match timeout(PATIENCE, chaincode.events.recv()).await {
+        let mut process = Self { child, events, stderr, reading, pid, security: String::new() };
+        match timeout(PATIENCE, process.events.recv()).await {
             Ok(Some(ServerEvent::Listening { security, .. })) => {
-                chaincode.security = security;
-                Ok(chaincode)
+                process.security = security;
+                Ok(process)
             }
-            Ok(Some(other)) => Err(DemoError::unexpected("the chaincode to listen", format!("{other:?}"))),
+            Ok(Some(other)) => Err(process.failed(format!("told {other:?} before it listened"))),
             Ok(None) => {
-                let status = chaincode.ended().await?;
-                Err(chaincode.failed(format!("ended before it listened ({status})")))
+                let status = process.ended().await?;
+                Err(process.failed(format!("ended before it listened ({status})")))
             }
-            Err(_) => Err(chaincode.failed(format!("did not listen within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(process.failed(format!("did not listen within {} s", PATIENCE.as_secs()))),
         }
     }
 
     /// The next thing that the process tells.
-    pub(super) async fn event(&mut self) -> Option<ServerEvent> {
+    pub(crate) async fn event(&mut self) -> Option<ServerEvent> {
         self.events.recv().await
     }
 
     /// Asks the process to end and waits until it has.
-    pub(super) async fn stop(mut self) -> Result<(), DemoError> {
+    pub(crate) async fn stop(mut self) -> Result<(), SampleError> {
         drop(self.child.stdin.take());
         let status = self.ended().await?;
         if status.success() { Ok(()) } else { Err(self.failed(format!("ended badly ({status})"))) }
     }
 
-    async fn ended(&mut self) -> Result<ExitStatus, DemoError> {
+    async fn ended(&mut self) -> Result<ExitStatus, SampleError> {
         // Nobody may stop reading what it tells, or it could not end.
         let waiting = async {
             loop {
@@ -142,21 +154,23 @@ impl Chaincode {
             drop(timeout(LAST_WORDS, reading).await);
         }
         match ended {
-            Ok(status) => status.map_err(DemoError::io("wait for", "the chaincode's process")),
+            Ok(status) => {
+                Ok(status.map_err(NetworkError::file("wait for", Path::new("the sample's process")))?)
+            }
             Err(_) => Err(self.failed(format!("did not end within {} s", PATIENCE.as_secs()))),
         }
     }
 
-    fn failed(&self, happened: String) -> DemoError {
+    fn failed(&self, happened: String) -> SampleError {
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        DemoError::Process { happened, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+        SampleError::Process { happened, stderr: String::from_utf8_lossy(&stderr).into_owned() }
     }
 }
 
 async fn read_events(stdout: ChildStdout, events: mpsc::Sender<ServerEvent>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // What is not an event is no business of the demonstration's.
+        // What is not an event is nobody's business.
         let Ok(event) = serde_json::from_str(&line) else { continue };
         if events.send(event).await.is_err() {
             return;
