@@ -145,6 +145,11 @@ pub enum ArgumentError {
         /// 100 MiB.
         limit: usize,
     },
+    /// The server was not told whose peers it serves, and a peer does not say it. The text begins with Go's.
+    #[error(
+        "'CORE_PEER_LOCALMSPID' is not set: the server needs it, or Server::peer_msp_id, to know the peer's MSP"
+    )]
+    NoPeerMspId,
     /// Events are found by their names.
     #[error("event name can not be empty string")]
     EmptyEventName,

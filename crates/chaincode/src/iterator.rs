@@ -12,6 +12,7 @@ use selvedge_proto::protos::chaincode_message::Type;
 use selvedge_proto::protos::{QueryResponse, QueryResponseMetadata};
 use selvedge_proto::queryresult::{self, Kv};
 use selvedge_session::request::{QueryStateClose, QueryStateNext};
+use serde::de::DeserializeOwned;
 
 use crate::LedgerError;
 use crate::calls::{Calls, Pending};
@@ -23,6 +24,17 @@ pub struct StateEntry {
     pub key: String,
     /// The value.
     pub value: Bytes,
+}
+
+impl StateEntry {
+    /// The value, read as JSON.
+    ///
+    /// # Errors
+    /// When the value is not of this type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, LedgerError> {
+        serde_json::from_slice(&self.value)
+            .map_err(|source| LedgerError::Json { key: self.key.clone(), source })
+    }
 }
 
 /// What one transaction made of a key.

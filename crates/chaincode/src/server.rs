@@ -34,6 +34,9 @@ const HEADER_BYTES: u32 = 16 << 10;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// Where Fabric's shims look for the MSP of the peer that they serve.
+const PEER_MSP_ID: &str = "CORE_PEER_LOCALMSPID";
+
 /// How often an idle connection is asked whether it lives, and how long the answer may take: Fabric's figures.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,6 +65,7 @@ pub struct Server {
     session_limits: SessionLimits,
     batching: bool,
     strict: bool,
+    peer_msp_id: Option<String>,
     threads: usize,
     registration: Duration,
     drain: Duration,
@@ -83,6 +87,7 @@ impl Server {
             session_limits: SessionLimits::default(),
             batching: true,
             strict: false,
+            peer_msp_id: std::env::var(PEER_MSP_ID).ok().filter(|id| !id.is_empty()),
             threads: 512,
             registration: Duration::from_secs(60),
             drain: Duration::from_secs(10),
@@ -118,6 +123,14 @@ impl Server {
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// The organisation whose peers this server serves, by its MSP's name, for [`Query::peer_msp_id`](crate::Query::peer_msp_id).
+    /// Without it the environment's `CORE_PEER_LOCALMSPID` counts. A peer does not tell, so the server must be told.
+    #[must_use]
+    pub fn peer_msp_id(mut self, msp_id: impl Into<String>) -> Self {
+        self.peer_msp_id = Some(msp_id.into());
         self
     }
 
@@ -165,6 +178,7 @@ impl Server {
             limits: self.session_limits,
             batching: self.batching,
             strict: self.strict,
+            peer_msp_id: self.peer_msp_id.map(Into::into),
             workers: Arc::new(Workers::new(self.threads).map_err(ServerError::Threads)?),
             registration: self.registration,
             stopping: CancellationToken::new(),

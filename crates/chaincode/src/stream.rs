@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) batching: bool,
     /// Whether contracts fail that may make peers disagree.
     pub(crate) strict: bool,
+    /// The MSP of the peers that are served, if the server knows.
+    pub(crate) peer_msp_id: Option<Arc<str>>,
     pub(crate) workers: Arc<Workers>,
     /// How long a peer may take to accept the registration.
     pub(crate) registration: Duration,

@@ -25,7 +25,8 @@ pub(crate) async fn carry_out(settings: Arc<Settings>, start: Start, calls: Call
     let report = Report { calls: Some(calls.clone()) };
     let outcome = match ProposalView::new(proposal) {
         Ok(proposal) => {
-            let context = Context::new(input, proposal, calls.clone(), Checks::new(settings.strict));
+            let checks = Checks::new(settings.strict);
+            let context = Context::new(input, proposal, calls.clone(), checks, settings.peer_msp_id.clone());
             let called = call(&*settings.chaincode, invocation, &context);
             let (outcome, refused) = calls.run(called).await;
             within_limit(with_writes(outcome, refused), calls.transaction())

@@ -77,7 +77,12 @@ impl Creator {
     /// the same when a certificate is renewed. The libraries for Node, Java and Python compute different ones, so
     /// a contract ported from those languages cannot compare ids it stored earlier.
     pub fn id(&self) -> String {
-        STANDARD.encode(format!("x509::{}::{}", self.certificate.subject(), self.certificate.issuer()))
+        STANDARD.encode(self.decoded_id())
+    }
+
+    /// What [`Creator::id`] encodes, `x509::<subject>::<issuer>`, which people can read.
+    pub fn decoded_id(&self) -> String {
+        format!("x509::{}::{}", self.certificate.subject(), self.certificate.issuer())
     }
 }
 

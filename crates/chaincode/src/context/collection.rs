@@ -28,8 +28,7 @@ pub struct CollectionContext {
 }
 
 impl Query {
-    /// A private data collection of this chaincode. Each organisation has one of its own without further ado, by the name
-    /// `_implicit_org_` and its MSP's name.
+    /// A private data collection of this chaincode.
     ///
     /// # Errors
     /// When the name is empty. Whether there is such a collection is found out by the peer.
@@ -38,6 +37,12 @@ impl Query {
             return Err(ArgumentError::EmptyCollection);
         }
         Ok(Collection { calls: self.calls().clone(), name: name.to_owned() })
+    }
+
+    /// The private data collection that every organisation has of its own without further ado, by its MSP's name. On the
+    /// ledger it is called `_implicit_org_` and that name.
+    pub fn implicit_collection(&self, msp_id: &str) -> Collection {
+        Collection { calls: self.calls().clone(), name: format!("_implicit_org_{msp_id}") }
     }
 }
 
@@ -48,6 +53,12 @@ impl Context {
     /// When the name is empty.
     pub fn collection(&self, name: &str) -> Result<CollectionContext, ArgumentError> {
         Ok(CollectionContext { collection: Query::collection(self, name)? })
+    }
+
+    /// The private data collection that every organisation has of its own, as [`Query::implicit_collection`] gives it, to be
+    /// written too.
+    pub fn implicit_collection(&self, msp_id: &str) -> CollectionContext {
+        CollectionContext { collection: Query::implicit_collection(self, msp_id) }
     }
 }
 

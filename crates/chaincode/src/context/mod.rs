@@ -39,6 +39,7 @@ pub struct Context {
 struct Transaction {
     input: ChaincodeInput,
     proposal: ProposalView,
+    peer_msp_id: Option<Arc<str>>,
     calls: Calls,
     checks: Mutex<Checks>,
     event: Mutex<Option<ChaincodeEvent>>,
@@ -106,6 +107,16 @@ impl Query {
         &self.transaction.proposal.creator
     }
 
+    /// The MSP's name of the organisation whose peer carries out the transaction. Private data of an organisation is
+    /// only on its own peers, so a contract compares it with the sender's before it reads or writes any.
+    ///
+    /// # Errors
+    /// When the server was not told: neither by [`Server::peer_msp_id`](crate::Server::peer_msp_id) nor by the
+    /// environment's `CORE_PEER_LOCALMSPID`.
+    pub fn peer_msp_id(&self) -> Result<&str, ArgumentError> {
+        self.transaction.peer_msp_id.as_deref().ok_or(ArgumentError::NoPeerMspId)
+    }
+
     /// Data that the client passed beside the arguments and that is not recorded on the ledger.
     pub fn transient(&self) -> &BTreeMap<String, Bytes> {
         &self.transaction.proposal.transient
@@ -159,10 +170,16 @@ impl Query {
 }
 
 impl Context {
-    pub(crate) fn new(input: ChaincodeInput, proposal: ProposalView, calls: Calls, checks: Checks) -> Self {
+    pub(crate) fn new(
+        input: ChaincodeInput,
+        proposal: ProposalView,
+        calls: Calls,
+        checks: Checks,
+        peer_msp_id: Option<Arc<str>>,
+    ) -> Self {
         let checks = Mutex::new(checks);
         let (event, data) = (Mutex::default(), Mutex::default());
-        let transaction = Transaction { input, proposal, calls, checks, event, data };
+        let transaction = Transaction { input, proposal, peer_msp_id, calls, checks, event, data };
         Self { query: Query { transaction: Arc::new(transaction) } }
     }
 

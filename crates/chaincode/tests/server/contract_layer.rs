@@ -122,6 +122,21 @@ impl Market {
     }
 
     #[transaction]
+    async fn total(&self, ctx: &Query) -> Result<u64, AssetError> {
+        let (mut total, mut entries) = (0, ctx.range("", "").await?);
+        while let Some(entry) = entries.next().await? {
+            total += entry.json::<Asset>()?.value;
+        }
+        Ok(total)
+    }
+
+    #[transaction]
+    async fn own_collection(&self, ctx: &Query) -> Result<String, AssetError> {
+        let msp_id = ctx.peer_msp_id().map_err(LedgerError::from)?;
+        Ok(ctx.implicit_collection(msp_id).name().to_owned())
+    }
+
+    #[transaction]
     async fn drop(&self, ctx: &Context, id: String) -> Result<(), AssetError> {
         ctx.remove::<Bid>((&id, &3)).await?;
         Ok(ctx.remove::<Asset>(&id).await?)
@@ -191,6 +206,9 @@ async fn states_are_kept_under_their_keys() {
     assert_eq!(peer.invoke("1", &["Keep", "a1", "5"]).await.status, 200);
     assert_eq!(peer.invoke("2", &["Find", "a1"]).await.payload, "10");
     assert_eq!(peer.invoke("3", &["Drop", "a1"]).await.status, 200);
+    assert_eq!(peer.invoke("5", &["Keep", "a2", "6"]).await.status, 200);
+    assert_eq!(peer.invoke("6", &["Keep", "a3", "7"]).await.status, 200);
+    assert_eq!(peer.invoke("7", &["Total"]).await.payload, "13");
     let missing = peer.invoke("4", &["Find", "a1"]).await;
     assert_eq!((missing.status, &*missing.message), (404, "ASSET_MISSING: the asset a1 does not exist"));
     server.stop().await;
@@ -224,6 +242,29 @@ async fn parameters_come_from_the_transient_map_and_from_collections() {
         assert!(!refused.message.contains("secret"), "{}", refused.message);
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_contract_knows_whose_peer_it_serves_if_the_server_was_told() {
+    for (msp_id, status, expected) in [
+        (Some("Org1MSP"), 200, "_implicit_org_Org1MSP"),
+        (
+            None,
+            500,
+            "LEDGER: 'CORE_PEER_LOCALMSPID' is not set: the server needs it, or Server::peer_msp_id, to know the peer's \
+             MSP",
+        ),
+    ] {
+        let server = Running::start_with(Market, |server| match msp_id {
+            Some(msp_id) => server.peer_msp_id(msp_id),
+            None => server,
+        })
+        .await;
+        let response = Peer::new(server.connect().await).await.invoke("1", &["OwnCollection"]).await;
+        let said = response.message + &String::from_utf8_lossy(&response.payload);
+        assert_eq!((response.status, said.as_str()), (status, expected));
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

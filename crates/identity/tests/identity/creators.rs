@@ -48,6 +48,7 @@ fn names_are_written_as_go_writes_them() {
     let creator = Creator::parse(&serialize("Org1MSP", ODD_NAME.as_bytes())).expect("a creator");
     let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, creator.id());
     assert_eq!(decoded.expect("base64"), format!("x509::{expected}::{expected}").into_bytes());
+    assert_eq!(creator.decoded_id(), format!("x509::{expected}::{expected}"));
 }
 
 #[test]
