@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use selvedge_proto::protos::{DelState, PurgePrivateState, PutState};
 use selvedge_session::request::GetPrivateDataHash;
@@ -98,6 +99,11 @@ impl Collection {
         Ok((!hash.is_empty()).then_some(hash))
     }
 
+    /// What [`hash`](Collection::hash) gives of a key with this value: its SHA-256.
+    pub fn hash_of(value: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(digest::digest(&digest::SHA256, value).as_ref())
+    }
+
     /// The committed keys of a range, as [`Query::range`] gives them. They are not protected against changes until the
     /// commit.
     ///
@@ -183,5 +189,17 @@ impl Deref for CollectionContext {
 
     fn deref(&self) -> &Collection {
         &self.collection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Collection;
+
+    /// The second example of FIPS 180-2.
+    #[test]
+    fn values_are_hashed_with_sha_256() {
+        let hash = Collection::hash_of(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
+        assert_eq!(format!("{hash:x}"), "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
     }
 }
