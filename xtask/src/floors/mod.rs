@@ -20,29 +20,34 @@ use table::Floors;
 /// The author's library, by package name.
 const LIBRARY: &str = "selvedge";
 
-/// How many crates an author has to build at most, the library's own included.
+/// How many crates an author's program may consist of because of the library, its own included, and how many an author
+/// may have to build when those are counted as well that only build others.
 const LIBRARY_TREE: usize = 150;
+const LIBRARY_BUILD: usize = 170;
 
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
     let floors = Floors::parse(&workspace.read("ARCHITECTURE.md")?)?;
     let graph = graph::read(workspace.metadata());
     let mut violations = rules::violations(&floors, &graph);
-    let crates = library_tree(workspace)?;
-    println!("{} crates in the workspace; {crates} crates in the tree of `{LIBRARY}`", graph.len());
-    if crates > LIBRARY_TREE {
-        violations.push(format!(
-            "  {LIBRARY}: {crates} crates in its tree, at most {LIBRARY_TREE} are allowed; \
-             `cargo tree -p {LIBRARY} -e normal,build` shows them"
-        ));
+    println!("{} crates in the workspace", graph.len());
+    for (edges, most) in [("normal", LIBRARY_TREE), ("normal,build", LIBRARY_BUILD)] {
+        let crates = library_tree(workspace, edges)?;
+        println!("{crates} crates in the tree of `{LIBRARY}` ({edges}), at most {most}");
+        if crates > most {
+            violations.push(format!(
+                "  {LIBRARY}: {crates} crates in its tree, at most {most} are allowed; \
+                 `cargo tree -p {LIBRARY} -e {edges}` shows them"
+            ));
+        }
     }
     if violations.is_empty() { Ok(()) } else { Err(Error::Floors { violations }) }
 }
 
-/// Counts what is compiled for the author's library alone, procedural macros and build scripts included.
-fn library_tree(workspace: &Workspace) -> Result<usize, Error> {
+/// Counts what is compiled for the author's library alone, procedural macros included.
+fn library_tree(workspace: &Workspace, edges: &str) -> Result<usize, Error> {
     let tree = command::output(
         Command::new("cargo")
-            .args(["tree", "--locked", "--package", LIBRARY, "--edges", "normal,build"])
+            .args(["tree", "--locked", "--package", LIBRARY, "--edges", edges])
             .args(["--prefix", "none", "--no-dedupe", "--format", "{p}"])
             .current_dir(workspace.path("")),
     )?;
