@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PublicKeyData, RevokedCertParams, SerialNumber,
+};
+use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::subject::{distinguished_name, random_serial};
@@ -127,6 +131,36 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         self.check_issuer(certificate.der())?;
         Ok(Leaf::new(&certificate, &key))
+    }
+
+    /// A revocation list (PEM) with these certificates (PEM, one each), which says that the next one comes by
+    /// `next_update`. A list whose time is over is made as asked.
+    ///
+    /// # Errors
+    /// When one of them is no certificate, or the authority may not sign revocation lists.
+    pub fn revocation_list(&self, revoked: &[&str], next_update: OffsetDateTime) -> Result<String, PkiError> {
+        // Issued a little ago, so that hosts with a slow clock accept it, and always before it is due.
+        let this_update = (next_update - Duration::DAY).min(OffsetDateTime::now_utc() - Duration::minutes(5));
+        let revoke = |pem: &&str| {
+            let der = single_certificate(pem)?;
+            let (_, parsed) = X509Certificate::from_der(&der)
+                .map_err(|error| PkiError::Certificate { reason: format!("it is not X.509: {error}") })?;
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(parsed.raw_serial()),
+                revocation_time: this_update,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let params = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: random_serial()?,
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(revoke).collect::<Result<_, PkiError>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(params.signed_by(&self.issuer)?.pem()?)
     }
 
     fn params(spec: &AuthoritySpec) -> Result<CertificateParams, PkiError> {
