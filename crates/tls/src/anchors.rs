@@ -13,11 +13,24 @@ use crate::ConfigError;
 use crate::certificate::{CertificateFacts, Timestamp};
 use crate::pem::{self, PemError, PemOrigin, PemProblem};
 use crate::problem::CertificateProblem;
+use crate::revocation::Revocations;
 use crate::text::escape;
 
-/// Authorities and single certificates that are trusted.
+/// Authorities and single certificates that are trusted, and what their authorities have revoked.
 #[derive(Debug, Default)]
-pub(crate) struct Anchors(Vec<Anchor>);
+pub(crate) struct Anchors {
+    list: Vec<Anchor>,
+    revocations: Option<Revocations>,
+}
+
+/// A client's certificate that was found good.
+pub(crate) struct Standing {
+    pub(crate) facts: CertificateFacts,
+    /// The MSP of the authority it stands on.
+    pub(crate) msp: Option<Arc<str>>,
+    /// The last moment for which this holds: something in the chain, or a revocation list, expires then.
+    pub(crate) until: Timestamp,
+}
 
 #[derive(Debug)]
 pub(crate) struct Anchor {
@@ -56,7 +69,20 @@ impl Anchors {
     }
 
     pub(crate) fn msps(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|anchor| anchor.msp.as_deref())
+        self.list.iter().filter_map(|anchor| anchor.msp.as_deref())
+    }
+
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &CertificateFacts> {
+        self.list.iter().map(|anchor| &anchor.facts)
+    }
+
+    /// From now on, what is on these lists is refused.
+    pub(crate) fn set_revocations(&mut self, revocations: Revocations) {
+        self.revocations = Some(revocations);
+    }
+
+    pub(crate) fn revocations(&self) -> Option<&Revocations> {
+        self.revocations.as_ref()
     }
 
     /// Judges a server's certificate for the name it was dialled by.
@@ -74,23 +100,29 @@ impl Anchors {
         Ok(())
     }
 
-    /// Judges a client's certificate and tells the MSP of the authority it stands on.
+    /// Judges a client's certificate.
     pub(crate) fn judge_client(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(CertificateFacts, Option<Arc<str>>), CertificateProblem> {
+    ) -> Result<Standing, CertificateProblem> {
         let facts = read(leaf)?;
         check_dates(&facts, now)?;
         let anchor = self.check_chain(leaf, &facts, intermediates, now, Purpose::Client)?;
         let msp = anchor.msp.clone();
-        Ok((facts, msp))
+        let lists = self.revocations.as_ref().and_then(Revocations::until);
+        let chain = intermediates.iter().filter_map(|der| CertificateFacts::from_der(der).ok());
+        let ends = chain.map(|facts| facts.not_after).chain(lists).chain([anchor.facts.not_after]);
+        // What has ended already decides nothing, or it would not have been let in.
+        let moment = Timestamp::from_unix(now);
+        let until = ends.filter(|end| *end >= moment).fold(facts.not_after, Timestamp::min);
+        Ok(Standing { facts, msp, until })
     }
 
     fn push(&mut self, anchor: Anchor) -> Result<(), ConfigError> {
         // Two certificates of one key and name are one authority to a chain, whatever else they say.
-        let same = self.0.iter().find(|other| {
+        let same = self.list.iter().find(|other| {
             other.trust.subject == anchor.trust.subject
                 && other.trust.subject_public_key_info == anchor.trust.subject_public_key_info
         });
@@ -104,8 +136,8 @@ impl Anchors {
                 second: name(&anchor.msp),
             });
         }
-        if !self.0.iter().any(|other| other.der == anchor.der) {
-            self.0.push(anchor);
+        if !self.list.iter().any(|other| other.der == anchor.der) {
+            self.list.push(anchor);
         }
         Ok(())
     }
@@ -120,22 +152,22 @@ impl Anchors {
     ) -> Result<&Anchor, CertificateProblem> {
         let parsed = EndEntityCert::try_from(leaf)
             .map_err(|error| self.explain(facts, &error, intermediates, purpose, now))?;
-        if let Some(anchor) = self.0.iter().find(|anchor| anchor.der == *leaf) {
+        if let Some(anchor) = self.list.iter().find(|anchor| anchor.der == *leaf) {
             return match purpose.allowed_by(facts) {
                 true => Ok(anchor),
                 false => Err(wrong_usage(facts, purpose)),
             };
         }
         let moment = Timestamp::from_unix(now);
-        let issuing = || self.0.iter().filter(|anchor| anchor.facts.may_issue);
+        let issuing = || self.list.iter().filter(|anchor| anchor.facts.may_issue);
         let current: Vec<&Anchor> = issuing().filter(|anchor| anchor.is_valid_at(moment)).collect();
-        let error = match find_path(&parsed, &current, intermediates, now, purpose) {
+        let error = match self.find_path(&parsed, &current, intermediates, now, purpose) {
             Ok(anchor) => return Ok(anchor),
             Err(error) => error,
         };
         // Only to name the true cause: would the chain hold if the authorities' dates did not count?
         let late: Vec<&Anchor> = issuing().filter(|anchor| !anchor.is_valid_at(moment)).collect();
-        if let Ok(anchor) = find_path(&parsed, &late, intermediates, now, purpose) {
+        if let Ok(anchor) = self.find_path(&parsed, &late, intermediates, now, purpose) {
             return Err(CertificateProblem::AuthorityOutsideValidity {
                 subject: facts.subject.clone(),
                 authority: anchor.facts.subject.clone(),
@@ -145,6 +177,35 @@ impl Anchors {
             });
         }
         Err(self.explain(facts, &error, intermediates, purpose, now))
+    }
+
+    fn find_path<'a>(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        anchors: &[&'a Anchor],
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        purpose: Purpose,
+    ) -> Result<&'a Anchor, webpki::Error> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        let trust: Vec<TrustAnchor<'_>> = anchors.iter().map(|anchor| anchor.trust.clone()).collect();
+        let verify = |revocation: Option<webpki::RevocationOptions<'_>>| {
+            let path =
+                leaf.verify_for_usage(algorithms.all, &trust, intermediates, now, purpose, revocation, None)?;
+            let found = path.anchor();
+            anchors
+                .iter()
+                .find(|anchor| {
+                    anchor.trust.subject == found.subject
+                        && anchor.trust.subject_public_key_info == found.subject_public_key_info
+                })
+                .copied()
+                .ok_or(webpki::Error::UnknownIssuer)
+        };
+        match &self.revocations {
+            Some(revocations) => revocations.with_options(verify),
+            None => verify(None),
+        }
     }
 
     fn explain(
@@ -160,10 +221,19 @@ impl Anchors {
         match error {
             // A wrong signature under the right name: the authority was made anew with another key.
             E::UnknownIssuer | E::InvalidSignatureForPublicKey => CertificateProblem::UnknownIssuer {
-                same_name: self.0.iter().any(|anchor| anchor.facts.raw_subject == facts.raw_issuer),
+                same_name: self.list.iter().any(|anchor| anchor.facts.raw_subject == facts.raw_issuer),
                 issuer: facts.issuer.clone(),
-                trusted: self.0.iter().map(|anchor| anchor.facts.subject.clone()).collect(),
+                trusted: self.list.iter().map(|anchor| anchor.facts.subject.clone()).collect(),
                 subject,
+            },
+            E::CertRevoked => CertificateProblem::Revoked { subject },
+            E::UnknownRevocationStatus => {
+                CertificateProblem::RevocationUnknown { issuer: facts.issuer.clone(), subject }
+            }
+            E::CrlExpired { next_update, .. } => CertificateProblem::RevocationListExpired {
+                subject,
+                next_update: Timestamp::from_unix(*next_update),
+                now: Timestamp::from_unix(now),
             },
             E::CaUsedAsEndEntity => CertificateProblem::AuthorityAsLeaf { subject },
             E::RequiredEkuNotFoundContext(_) if !purpose.allowed_by(facts) => wrong_usage(facts, purpose),
@@ -269,27 +339,6 @@ fn check_name(
         expected,
         names: facts.alternative_names(),
     })
-}
-
-fn find_path<'a>(
-    leaf: &EndEntityCert<'_>,
-    anchors: &[&'a Anchor],
-    intermediates: &[CertificateDer<'_>],
-    now: UnixTime,
-    purpose: Purpose,
-) -> Result<&'a Anchor, webpki::Error> {
-    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-    let trust: Vec<TrustAnchor<'_>> = anchors.iter().map(|anchor| anchor.trust.clone()).collect();
-    let path = leaf.verify_for_usage(algorithms.all, &trust, intermediates, now, purpose, None, None)?;
-    let found = path.anchor();
-    anchors
-        .iter()
-        .find(|anchor| {
-            anchor.trust.subject == found.subject
-                && anchor.trust.subject_public_key_info == found.subject_public_key_info
-        })
-        .copied()
-        .ok_or(webpki::Error::UnknownIssuer)
 }
 
 fn wrong_usage(facts: &CertificateFacts, purpose: Purpose) -> CertificateProblem {

@@ -13,6 +13,7 @@ use tokio_rustls::{client, server};
 use tonic::transport::server::Connected;
 
 use crate::dialled::FirstRead;
+use crate::live::Life;
 use crate::received::Account;
 use crate::socket::Socket;
 
@@ -25,6 +26,8 @@ pub struct Connection {
     first_read: Option<Box<FirstRead>>,
     /// A place among the listener's connections, given back when the connection is dropped.
     _place: Option<OwnedSemaphorePermit>,
+    /// An accepted connection's, which ends when it would not be let in any more.
+    life: Option<Life>,
 }
 
 /// Who is at the other end. Servers find it in a request's extensions.
@@ -81,8 +84,12 @@ impl Connection {
         &self.info
     }
 
-    pub(crate) fn new(stream: Stream, info: PeerInfo, place: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, info, ahead: Bytes::new(), first_read: None, _place: place }
+    pub(crate) fn dialled(stream: Stream, info: PeerInfo) -> Self {
+        Self { stream, info, ahead: Bytes::new(), first_read: None, _place: None, life: None }
+    }
+
+    pub(crate) fn accepted(stream: Stream, info: PeerInfo, place: OwnedSemaphorePermit, life: Life) -> Self {
+        Self { _place: Some(place), life: Some(life), ..Self::dialled(stream, info) }
     }
 
     /// Lets the first read be judged, so that a refusal which arrives only then gets its verdict.
@@ -134,6 +141,11 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// Both ends see the connection break; the server's log says why.
+fn no_longer_let_in() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the client would not be let in any more")
+}
+
 macro_rules! each {
     ($connection:expr, $stream:ident => $call:expr) => {
         match &mut $connection.stream {
@@ -160,6 +172,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.life.as_mut().is_some_and(|life| life.is_over(cx)) {
+            return Poll::Ready(Err(no_longer_let_in()));
+        }
         if !this.ahead.is_empty() {
             let count = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead.split_to(count));
@@ -177,6 +192,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.life.as_ref().is_some_and(Life::was_over) {
+            return Poll::Ready(Err(no_longer_let_in()));
+        }
         each!(self, stream => stream.poll_write(cx, data))
     }
 

@@ -199,7 +199,7 @@ async fn dial_until(
     let socket = Socket::new(tcp);
     match name {
         None => {
-            let mut connection = Connection::new(Stream::Plain(socket), info, None);
+            let mut connection = Connection::dialled(Stream::Plain(socket), info);
             connection.watch_first_read(FirstRead::new(dialled));
             Ok(connection)
         }
@@ -300,7 +300,7 @@ async fn shake_hands(
         session: Some(Session::of(session, asked)),
         received: Arc::default(),
     };
-    let mut connection = Connection::new(Stream::Client(Box::new(stream)), info, None);
+    let mut connection = Connection::dialled(Stream::Client(Box::new(stream)), info);
     connection.watch_first_read(FirstRead::new(dialled));
     Ok(connection)
 }

@@ -43,10 +43,7 @@ impl Identity {
     /// As [`Identity::from_pem`], naming the file; also when a file cannot be read.
     pub fn from_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let (chain, key) = (chain.as_ref(), key.as_ref());
-        if let Some(mode) = loose_permissions(key) {
-            tracing::warn!(file = %key.display(), mode = %format_args!("{mode:04o}"),
-                "others may read this private key; `chmod 600` keeps it to its owner");
-        }
+        warn_of_loose_permissions(key);
         let chain_text = pem::read(chain)?;
         let key_text = pem::read(key)?;
         Self::load(&chain_text, &PemOrigin::File(chain.into()), &key_text, &PemOrigin::File(key.into()))
@@ -68,7 +65,7 @@ impl Identity {
         Arc::clone(&self.certified)
     }
 
-    fn load(
+    pub(crate) fn load(
         chain: &[u8],
         chain_origin: &PemOrigin,
         key: &[u8],
@@ -109,6 +106,13 @@ impl fmt::Debug for Identity {
             .field("subject", &self.facts.subject)
             .field("fingerprint", &self.facts.fingerprint)
             .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn warn_of_loose_permissions(key: &Path) {
+    if let Some(mode) = loose_permissions(key) {
+        tracing::warn!(file = %key.display(), mode = %format_args!("{mode:04o}"),
+            "others may read this private key; `chmod 600` keeps it to its owner");
     }
 }
 

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use futures_util::Stream as Incoming;
 use rustls::AlertDescription;
 use rustls::server::Acceptor;
+use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
@@ -18,8 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use crate::certificate::CertificateFacts;
+use crate::certificate::{CertificateFacts, Timestamp};
 use crate::connection::{Connection, PeerInfo, Session, Stream};
+use crate::live::Living;
 use crate::provider::H2;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::server::{ClientRecord, ServerSecurity, ServerTls};
@@ -51,20 +53,27 @@ pub struct Listener {
     accepting: JoinHandle<()>,
 }
 
-/// Changes a listener's security while it runs. Connections that exist are not affected.
+/// Changes a listener's security while it runs.
+///
+/// Connections that exist are judged again, as if they came now, and those that would be refused are closed; what they
+/// agreed on in their handshake stays as it is.
 #[derive(Debug, Clone)]
-pub struct SecuritySwitch(Arc<ArcSwap<ServerSecurity>>);
+pub struct SecuritySwitch {
+    security: Arc<ArcSwap<ServerSecurity>>,
+    living: Arc<Living>,
+}
 
 impl SecuritySwitch {
-    /// From the next connection on, this is what counts.
+    /// From now on, this is what counts.
     pub fn replace(&self, security: impl Into<ServerSecurity>) {
-        self.0.store(Arc::new(security.into()));
+        self.security.store(Arc::new(security.into()));
+        self.living.replaced();
     }
 
     /// What counts now.
     #[must_use]
     pub fn current(&self) -> Arc<ServerSecurity> {
-        self.0.load_full()
+        self.security.load_full()
     }
 }
 
@@ -81,7 +90,10 @@ impl Listener {
         let fail = |source| BindError { address: escape(&format!("{address:?}")), source };
         let tcp = TcpListener::bind(&address).await.map_err(fail)?;
         let local = tcp.local_addr().map_err(fail)?;
-        let security = SecuritySwitch(Arc::new(ArcSwap::from_pointee(security.into())));
+        let security = SecuritySwitch {
+            security: Arc::new(ArcSwap::from_pointee(security.into())),
+            living: Arc::default(),
+        };
         let (sender, ready) = mpsc::channel(limits.backlog.max(1));
         let (refusals, _) = broadcast::channel(limits.refusals.max(1));
         let gate = Gate {
@@ -90,7 +102,12 @@ impl Listener {
             handshakes: Arc::new(Semaphore::new(limits.handshakes.clamp(1, Semaphore::MAX_PERMITS))),
             limits,
         };
-        let accepting = tokio::spawn(accept(tcp, gate, sender));
+        let accepting = tokio::spawn(async move {
+            tokio::select! {
+                () = gate.watch_over() => {}
+                () = accept(tcp, gate.clone(), sender) => {}
+            }
+        });
         Ok(Self { local, ready, refusals, security, accepting })
     }
 
@@ -204,9 +221,19 @@ impl Gate {
             Err(_) => Err(RefusalReason::HandshakeTimeout { after: limit }.into()),
         };
         match outcome {
-            Ok((stream, info)) => {
+            Ok(admitted) => {
+                let Admitted { stream, info, until, security } = admitted;
+                let life = self.security.living.enter(info.clone(), until);
+                // Whoever replaced the security meanwhile may not have seen this connection among the living.
+                let current = self.security.current();
+                if !Arc::ptr_eq(&security, &current)
+                    && let Err(reason) = current.judge(&info, UnixTime::now())
+                {
+                    self.report_live(&info, reason);
+                    return;
+                }
                 // The receiver is gone only when the server shuts down.
-                let _ = ready.send(Connection::new(stream, info, Some(place))).await;
+                let _ = ready.send(Connection::accepted(stream, info, place, life)).await;
             }
             Err(refused) => {
                 let client =
@@ -222,10 +249,23 @@ impl Gate {
     fn report(&self, remote: SocketAddr, reason: RefusalReason, client: Option<CertificateFacts>) {
         tracing::warn!(%remote, kind = reason.name(), %reason, "connection refused");
         // Nobody may be listening.
-        let _ = self.refusals.send(Refusal { remote, reason, client });
+        let _ = self.refusals.send(Refusal { remote, reason, client, was_let_in: false });
     }
 
-    async fn negotiate(&self, tcp: TcpStream, remote: SocketAddr) -> Result<(Stream, PeerInfo), Refused> {
+    /// Judges the connections that live again whenever there is reason to.
+    async fn watch_over(&self) {
+        let current = || self.security.current();
+        self.security.living.watch_over(current, |peer, reason| self.report_live(peer, reason)).await;
+    }
+
+    fn report_live(&self, peer: &PeerInfo, reason: RefusalReason) {
+        let remote = peer.remote_addr;
+        tracing::warn!(%remote, kind = reason.name(), %reason, "connection closed: it would not be let in any more");
+        let client = peer.certificates.first().and_then(|leaf| CertificateFacts::from_der(leaf).ok());
+        let _ = self.refusals.send(Refusal { remote, reason, client, was_let_in: true });
+    }
+
+    async fn negotiate(&self, tcp: TcpStream, remote: SocketAddr) -> Result<Admitted, Refused> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => RefusalReason::Closed,
             _ => RefusalReason::Failed { reason: error.to_string() },
@@ -239,20 +279,33 @@ impl Gate {
         let _turn = self.handshakes.acquire().await;
         let security = self.security.current();
         let [first] = first;
-        match security.as_ref() {
-            ServerSecurity::Plaintext if speech(&[first]) == Speech::Tls => Err(refuse_tls(tcp).await),
-            ServerSecurity::Plaintext => Ok((Stream::Plain(Socket::new(tcp)), PeerInfo::plaintext(remote))),
-            ServerSecurity::Tls(_) if first.is_ascii_uppercase() => Err(refuse_plaintext(tcp).await),
-            ServerSecurity::Tls(tls) => shake_hands(tcp, remote, tls).await,
-        }
+        let (stream, info, until) = match security.as_ref() {
+            ServerSecurity::Plaintext if speech(&[first]) == Speech::Tls => {
+                return Err(refuse_tls(tcp).await);
+            }
+            ServerSecurity::Plaintext => (Stream::Plain(Socket::new(tcp)), PeerInfo::plaintext(remote), None),
+            ServerSecurity::Tls(_) if first.is_ascii_uppercase() => return Err(refuse_plaintext(tcp).await),
+            ServerSecurity::Tls(tls) => shake_hands(tcp, remote, tls).await?,
+        };
+        Ok(Admitted { stream, info, until, security })
     }
+}
+
+/// A connection that was let in.
+struct Admitted {
+    stream: Stream,
+    info: PeerInfo,
+    /// The last moment for which that holds.
+    until: Option<Timestamp>,
+    /// What it was judged by.
+    security: Arc<ServerSecurity>,
 }
 
 async fn shake_hands(
     tcp: TcpStream,
     remote: SocketAddr,
     tls: &ServerTls,
-) -> Result<(Stream, PeerInfo), Refused> {
+) -> Result<(Stream, PeerInfo, Option<Timestamp>), Refused> {
     let start = greet(tcp).await?;
     let (config, seen) =
         tls.for_connection().map_err(|error| RefusalReason::Failed { reason: error.to_string() })?;
@@ -274,7 +327,7 @@ async fn shake_hands(
         session: Some(Session::of(session, name)),
         received: Arc::default(),
     };
-    Ok((Stream::Server(Box::new(stream)), info))
+    Ok((Stream::Server(Box::new(stream)), info, record.until))
 }
 
 /// Reads the client's greeting and insists on HTTP/2. The library would let a client pass that offers no

@@ -84,6 +84,26 @@ pub enum PemProblem {
         /// Why it cannot be read.
         reason: String,
     },
+    /// A block says X509 CRL but its content is none.
+    #[error("holds a block (number {number}) that says X509 CRL but is none that can be used: {reason}")]
+    NotACrl {
+        /// Counted from 1.
+        number: usize,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// What should be PEM written in base64 once more is not.
+    #[error("is not PEM encoded in base64: {reason}")]
+    NotBase64 {
+        /// What broke.
+        reason: String,
+    },
+    /// A list of clients has a line that is no rule.
+    #[error("is no list of clients: {reason}")]
+    NotAList {
+        /// The line and what is wrong with it.
+        reason: String,
+    },
     /// One key is wanted.
     #[error("holds {count} private keys where exactly one is wanted")]
     SeveralKeys {
@@ -176,7 +196,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PemError> {
 }
 
 /// The label of every `-----BEGIN …-----` line.
-fn labels(text: &[u8]) -> Result<Vec<String>, PemProblem> {
+pub(crate) fn labels(text: &[u8]) -> Result<Vec<String>, PemProblem> {
     if text.len() > LARGEST {
         return Err(PemProblem::TooLarge { bytes: text.len() });
     }

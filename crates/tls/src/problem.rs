@@ -105,6 +105,34 @@ pub enum CertificateProblem {
         /// Its fingerprint, as a rule would name it.
         fingerprint: Fingerprint,
     },
+    /// Its issuer has revoked it, or an authority on its way.
+    #[error("the certificate {subject}, or an authority on its way, is revoked")]
+    Revoked {
+        /// Its subject.
+        subject: String,
+    },
+    /// Revocation lists are configured, and none is of an issuer in its chain.
+    #[error(
+        "whether the certificate {subject} is revoked is unknown: no revocation list of {issuer}, or of an authority above it, is configured"
+    )]
+    RevocationUnknown {
+        /// Its subject.
+        subject: String,
+        /// Its issuer.
+        issuer: String,
+    },
+    /// The revocation list of an issuer in its chain is out of date.
+    #[error(
+        "whether the certificate {subject} is revoked is unknown: the revocation list of its chain was to be renewed by {next_update} (it is now {now})"
+    )]
+    RevocationListExpired {
+        /// Its subject.
+        subject: String,
+        /// The list's next update.
+        next_update: Timestamp,
+        /// When it was judged.
+        now: Timestamp,
+    },
     /// It cannot be read.
     #[error("the certificate cannot be read: {reason}")]
     Malformed {
@@ -135,6 +163,9 @@ impl CertificateProblem {
             Self::WrongUsage { .. } => "wrong-usage",
             Self::AuthorityAsLeaf { .. } => "authority-as-leaf",
             Self::NotAllowed { .. } => "not-allowed",
+            Self::Revoked { .. } => "revoked",
+            Self::RevocationUnknown { .. } => "revocation-unknown",
+            Self::RevocationListExpired { .. } => "revocation-list-expired",
             Self::Malformed { .. } => "malformed-certificate",
             Self::Other { .. } => "certificate-refused",
         }
@@ -164,6 +195,11 @@ impl CertificateProblem {
                 "the authority's own certificate was configured as the server's or client's"
             }
             Self::NotAllowed { .. } => "the list of allowed clients does not name this one",
+            Self::Revoked { .. } => "its authority has declared it void",
+            Self::RevocationUnknown { .. } => {
+                "once revocation lists are configured, each issuing authority needs one, be it empty"
+            }
+            Self::RevocationListExpired { .. } => "the revocation list was not renewed in time",
             Self::Malformed { .. } | Self::Other { .. } => {
                 "the certificate was made in a way TLS does not allow"
             }
@@ -198,7 +234,17 @@ impl CertificateProblem {
                 "if this client is welcome, add one of its names, its fingerprint or its MSP to the rules"
                     .to_owned()
             }
-            Self::Malformed { .. } | Self::Other { .. } => "issue a new certificate".to_owned(),
+            Self::RevocationUnknown { .. } => {
+                "configure a revocation list of that authority, or let such clients in (SELVEDGE_CRL_UNKNOWN=allow)"
+                    .to_owned()
+            }
+            Self::RevocationListExpired { .. } => {
+                "fetch the authority's new revocation list, or let such clients in (SELVEDGE_CRL_UNKNOWN=allow)"
+                    .to_owned()
+            }
+            Self::Revoked { .. } | Self::Malformed { .. } | Self::Other { .. } => {
+                "issue a new certificate".to_owned()
+            }
         }
     }
 
@@ -212,6 +258,8 @@ impl CertificateProblem {
             Self::NotYetValid { .. } => E::NotValidYet,
             Self::WrongUsage { .. } | Self::AuthorityAsLeaf { .. } => E::InvalidPurpose,
             Self::NotAllowed { .. } => E::ApplicationVerificationFailure,
+            Self::Revoked { .. } => E::Revoked,
+            Self::RevocationUnknown { .. } | Self::RevocationListExpired { .. } => E::UnknownRevocationStatus,
             Self::Malformed { .. } | Self::Other { .. } => E::BadEncoding,
         };
         rustls::Error::InvalidCertificate(error)

@@ -21,6 +21,8 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// What the client's certificate says, when it showed one.
     pub client: Option<CertificateFacts>,
+    /// Whether the connection had been let in before: it was judged again, and closed.
+    pub was_let_in: bool,
 }
 
 /// Why a connection was not let in. `Display` is one line, with everything remote escaped.

@@ -10,11 +10,15 @@ use rustls::server::{NoClientAuth, NoServerSessionStorage, ServerConfig};
 use rustls::sign::SingleCertAndKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use crate::anchors::Anchors;
-use crate::certificate::{CertificateFacts, Fingerprint};
+use crate::anchors::{Anchors, Standing};
+use crate::certificate::{CertificateFacts, Timestamp};
+use crate::connection::PeerInfo;
 use crate::pem::PemOrigin;
 use crate::problem::CertificateProblem;
 use crate::provider::{H2, VERSIONS, provider, verify_handshake_signatures};
+use crate::refusal::RefusalReason;
+use crate::revocation::{RevocationListFacts, Revocations, UnknownRevocation};
+use crate::rule::ClientRule;
 use crate::{ConfigError, Identity};
 
 /// What a listener does with connections.
@@ -26,34 +30,25 @@ pub enum ServerSecurity {
     Plaintext,
 }
 
-impl From<ServerTls> for ServerSecurity {
-    fn from(tls: ServerTls) -> Self {
-        Self::Tls(tls)
+impl ServerSecurity {
+    /// Judges a connection that lives as if it came now, and tells until when the judgement holds.
+    pub(crate) fn judge(&self, peer: &PeerInfo, now: UnixTime) -> Result<Option<Timestamp>, RefusalReason> {
+        let Self::Tls(tls) = self else { return Ok(None) };
+        if peer.session.is_none() {
+            return Err(RefusalReason::PlaintextClient { http2: true });
+        }
+        let Some(policy) = &tls.clients else { return Ok(None) };
+        let chain: Vec<CertificateDer<'_>> =
+            peer.certificates.iter().map(|der| CertificateDer::from(der.as_ref())).collect();
+        let (leaf, intermediates) = chain.split_first().ok_or(RefusalReason::NoClientCertificate)?;
+        let standing = policy.judge(leaf, intermediates, now).map_err(RefusalReason::Certificate)?;
+        Ok(Some(standing.until))
     }
 }
 
-/// A client that is let in. With no rules, every client with a valid chain is; with rules, one must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientRule {
-    /// A DNS name among the certificate's alternative names, without regard to case; no wildcards.
-    DnsName(String),
-    /// A URI among them, byte for byte, such as the SPIFFE id `spiffe://example.com/peer0`.
-    Uri(String),
-    /// Exactly this certificate.
-    Fingerprint(Fingerprint),
-    /// Any certificate of an authority that is mapped to this MSP.
-    Msp(String),
-}
-
-impl ClientRule {
-    fn matches(&self, facts: &CertificateFacts, msp: Option<&str>) -> bool {
-        match self {
-            Self::DnsName(name) => facts.raw_dns_names.iter().any(|dns| dns.eq_ignore_ascii_case(name)),
-            Self::Uri(uri) => facts.raw_uris.contains(uri),
-            Self::Fingerprint(fingerprint) => facts.fingerprint == *fingerprint,
-            Self::Msp(name) => msp == Some(name),
-        }
+impl From<ServerTls> for ServerSecurity {
+    fn from(tls: ServerTls) -> Self {
+        Self::Tls(tls)
     }
 }
 
@@ -81,6 +76,18 @@ impl ServerTls {
     #[must_use]
     pub fn requires_client_certificates(&self) -> bool {
         self.clients.is_some()
+    }
+
+    /// The authorities whose clients are let in, and single clients' certificates that are; empty when clients need
+    /// none.
+    pub fn client_authorities(&self) -> impl Iterator<Item = &CertificateFacts> {
+        self.clients.iter().flat_map(|policy| policy.anchors.certificates())
+    }
+
+    /// The revocation lists by which clients are judged.
+    pub fn revocation_lists(&self) -> impl Iterator<Item = &RevocationListFacts> {
+        let lists = self.clients.iter().filter_map(|policy| policy.anchors.revocations());
+        lists.flat_map(Revocations::facts)
     }
 
     /// The library's configuration for one connection, and the place where its verifier leaves what it saw.
@@ -123,8 +130,7 @@ impl ServerTlsBuilder {
     /// among them.
     #[must_use]
     pub fn require_client_certificates(self, roots: impl AsRef<[u8]>) -> ClientPolicyBuilder {
-        let authorities = vec![(roots.as_ref().to_vec(), None)];
-        ClientPolicyBuilder { identity: self.identity, authorities, rules: Vec::new() }
+        self.no_clients_yet().authority(roots.as_ref(), CLIENT_AUTHORITIES, None)
     }
 
     /// Clients must show a certificate of an authority of one of these MSPs, as `(MSP, authorities in PEM)`.
@@ -135,9 +141,19 @@ impl ServerTlsBuilder {
         M: Into<String>,
         R: AsRef<[u8]>,
     {
-        let authorities =
-            msps.into_iter().map(|(msp, roots)| (roots.as_ref().to_vec(), Some(msp.into()))).collect();
-        ClientPolicyBuilder { identity: self.identity, authorities, rules: Vec::new() }
+        msps.into_iter().fold(self.no_clients_yet(), |builder, (msp, roots)| {
+            builder.authority(roots.as_ref(), CLIENT_AUTHORITIES, Some(msp.into()))
+        })
+    }
+
+    pub(crate) fn no_clients_yet(self) -> ClientPolicyBuilder {
+        ClientPolicyBuilder {
+            identity: self.identity,
+            authorities: Vec::new(),
+            rules: None,
+            revocation_lists: Vec::new(),
+            unknown_revocation: UnknownRevocation::default(),
+        }
     }
 
     /// Whoever reaches the port may use it; only the server proves who it is.
@@ -153,42 +169,86 @@ impl ServerTlsBuilder {
 #[derive(Debug)]
 pub struct ClientPolicyBuilder {
     identity: Identity,
-    authorities: Vec<(Vec<u8>, Option<String>)>,
-    rules: Vec<ClientRule>,
+    authorities: Vec<(Vec<u8>, PemOrigin, Option<String>)>,
+    /// `None` until something narrows the clients.
+    rules: Option<Vec<ClientRule>>,
+    revocation_lists: Vec<(Vec<u8>, PemOrigin)>,
+    unknown_revocation: UnknownRevocation,
 }
+
+/// Where text came from that was handed over in memory.
+const CLIENT_AUTHORITIES: PemOrigin = PemOrigin::Text("client authorities");
 
 impl ClientPolicyBuilder {
     /// Adds authorities (PEM, one or more) whose clients belong to an MSP.
     #[must_use]
-    pub fn client_authority(mut self, roots: impl AsRef<[u8]>, msp: impl Into<String>) -> Self {
-        self.authorities.push((roots.as_ref().to_vec(), Some(msp.into())));
+    pub fn client_authority(self, roots: impl AsRef<[u8]>, msp: impl Into<String>) -> Self {
+        self.authority(roots.as_ref(), CLIENT_AUTHORITIES, Some(msp.into()))
+    }
+
+    pub(crate) fn authority(mut self, roots: &[u8], origin: PemOrigin, msp: Option<String>) -> Self {
+        self.authorities.push((roots.to_vec(), origin, msp));
         self
     }
 
     /// Adds a rule. From the first one on, a valid chain alone is no longer enough.
     #[must_use]
     pub fn allow(mut self, rule: ClientRule) -> Self {
-        self.rules.push(rule);
+        self.rules.get_or_insert_default().push(rule);
         self
     }
 
     /// Adds rules.
     #[must_use]
-    pub fn allow_all(mut self, rules: impl IntoIterator<Item = ClientRule>) -> Self {
-        self.rules.extend(rules);
+    pub fn allow_all(self, rules: impl IntoIterator<Item = ClientRule>) -> Self {
+        rules.into_iter().fold(self, Self::allow)
+    }
+
+    /// Adds a list of rules that narrows the clients even when it is empty.
+    pub(crate) fn allow_only(mut self, rules: Vec<ClientRule>) -> Self {
+        self.rules.get_or_insert_default().extend(rules);
+        self
+    }
+
+    /// Adds revocation lists (PEM, one or more). From the first one on, each certificate of a client's chain below the
+    /// trusted authority must be covered by a current list of its issuer, unless [`UnknownRevocation`] says otherwise.
+    /// A certificate that is itself configured is not looked up: taking it out of the configuration is its revocation.
+    #[must_use]
+    pub fn revocation_list(self, list: impl AsRef<[u8]>) -> Self {
+        self.revocations(list.as_ref(), PemOrigin::Text("revocation lists"))
+    }
+
+    pub(crate) fn revocations(mut self, list: &[u8], origin: PemOrigin) -> Self {
+        self.revocation_lists.push((list.to_vec(), origin));
+        self
+    }
+
+    /// What happens to clients for whom there is no current revocation list, once any is configured. They are refused
+    /// unless told otherwise.
+    #[must_use]
+    pub fn unknown_revocation(mut self, unknown: UnknownRevocation) -> Self {
+        self.unknown_revocation = unknown;
         self
     }
 
     /// Reads the authorities and finishes the configuration.
     ///
     /// # Errors
-    /// When an authority cannot be read, one is mapped to two MSPs, or a rule names an unknown MSP.
+    /// When an authority or a revocation list cannot be read, one authority is mapped to two MSPs, or a rule names an
+    /// unknown MSP.
     pub fn build(self) -> Result<ServerTls, ConfigError> {
         let mut anchors = Anchors::default();
-        for (text, msp) in &self.authorities {
-            anchors.add(text, &PemOrigin::Text("client authorities"), msp.as_deref())?;
+        for (text, origin, msp) in &self.authorities {
+            anchors.add(text, origin, msp.as_deref())?;
         }
-        for rule in &self.rules {
+        if !self.revocation_lists.is_empty() {
+            let mut revocations = Revocations::new(self.unknown_revocation);
+            for (list, origin) in &self.revocation_lists {
+                revocations.add(list, origin)?;
+            }
+            anchors.set_revocations(revocations);
+        }
+        for rule in self.rules.iter().flatten() {
             if let ClientRule::Msp(msp) = rule
                 && !anchors.msps().any(|known| known == msp)
             {
@@ -209,7 +269,8 @@ fn finish(tls: ServerTls) -> Result<ServerTls, ConfigError> {
 #[derive(Debug)]
 struct ClientPolicy {
     anchors: Anchors,
-    rules: Vec<ClientRule>,
+    /// `None` lets every client in that has a valid chain.
+    rules: Option<Vec<ClientRule>>,
 }
 
 impl ClientPolicy {
@@ -218,11 +279,14 @@ impl ClientPolicy {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Option<Arc<str>>, CertificateProblem> {
-        let (facts, msp) = self.anchors.judge_client(leaf, intermediates, now)?;
-        if self.rules.is_empty() || self.rules.iter().any(|rule| rule.matches(&facts, msp.as_deref())) {
-            return Ok(msp);
+    ) -> Result<Standing, CertificateProblem> {
+        let standing = self.anchors.judge_client(leaf, intermediates, now)?;
+        let Standing { facts, msp, .. } = &standing;
+        let matches = |rule: &ClientRule| rule.matches(facts, msp.as_deref());
+        if self.rules.as_ref().is_none_or(|rules| rules.iter().any(matches)) {
+            return Ok(standing);
         }
+        let Standing { facts, msp, .. } = standing;
         Err(CertificateProblem::NotAllowed {
             names: facts.alternative_names(),
             subject: facts.subject,
@@ -240,6 +304,8 @@ pub(crate) struct SeenClient(Mutex<ClientRecord>);
 pub(crate) struct ClientRecord {
     pub(crate) chain: Vec<Bytes>,
     pub(crate) msp: Option<Arc<str>>,
+    /// Until when the judgement holds.
+    pub(crate) until: Option<Timestamp>,
     pub(crate) problem: Option<CertificateProblem>,
 }
 
@@ -275,13 +341,13 @@ impl ClientCertVerifier for ClientVerifier {
         let chain =
             std::iter::once(leaf).chain(intermediates).map(|der| Bytes::copy_from_slice(der)).collect();
         let verdict = self.policy.judge(leaf, intermediates, now);
-        let (msp, problem) = match verdict {
-            Ok(msp) => (msp, None),
-            Err(problem) => (None, Some(problem)),
-        };
-        let outcome = problem.as_ref().map_or(Ok(()), |problem| Err(problem.to_rustls()));
-        self.seen.set(ClientRecord { chain, msp, problem });
-        outcome.map(|()| ClientCertVerified::assertion())
+        let outcome = verdict.as_ref().map(|_| ClientCertVerified::assertion());
+        let outcome = outcome.map_err(|problem| problem.to_rustls());
+        self.seen.set(match verdict {
+            Ok(Standing { msp, until, .. }) => ClientRecord { chain, msp, until: Some(until), problem: None },
+            Err(problem) => ClientRecord { chain, problem: Some(problem), ..ClientRecord::default() },
+        });
+        outcome
     }
 
     verify_handshake_signatures!();

@@ -2,9 +2,12 @@
 
 mod bounds;
 mod configuration;
+mod files;
+mod live;
 mod mutual;
 mod openssl;
 mod received;
 mod refusals;
+mod revocation;
 mod support;
 mod verdicts;

@@ -134,7 +134,7 @@ async fn a_channel_connects_anew_after_the_server_was_gone() {
 }
 
 #[tokio::test]
-async fn new_security_counts_from_the_next_connection_on() {
+async fn new_security_counts_for_newcomers_and_for_those_who_are_there() {
     let (old, new) = (authority("old CA"), authority("new CA"));
     let server = Running::start(mutual(&old, &old)).await;
     let (as_old, as_new) = (
@@ -142,8 +142,9 @@ async fn new_security_counts_from_the_next_connection_on() {
         trusting_as(new.certificate_pem(), &client_leaf(&new)),
     );
     let channel = connect(&server.target(), &as_old).await.unwrap();
+    who_am_i(channel.clone()).await.unwrap();
     server.switch.replace(mutual(&new, &new));
-    assert_eq!(who_am_i(channel).await.unwrap(), "CN=client of none");
+    crate::live::ends(&channel).await;
     assert_eq!(refused(&server.target(), &as_old).await.verdict.name(), "unknown-issuer");
     who_am_i(connect(&server.target(), &as_new).await.unwrap()).await.unwrap();
 }

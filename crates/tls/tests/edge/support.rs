@@ -160,6 +160,11 @@ impl Running {
         tokio::time::timeout(PATIENCE, self.refusals.recv()).await.expect("in time").expect("a refusal")
     }
 
+    /// Forgets one refusal that was told already, if there is one.
+    pub(crate) fn refusals_so_far(&mut self) -> bool {
+        self.refusals.try_recv().is_ok()
+    }
+
     pub(crate) async fn reason(&mut self) -> RefusalReason {
         self.refusal().await.reason
     }
