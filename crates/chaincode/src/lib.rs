@@ -77,6 +77,7 @@ mod context;
 pub mod contract;
 mod driver;
 mod error;
+mod in_process;
 mod iterator;
 mod key_policy;
 mod message;
@@ -96,8 +97,9 @@ pub use checks::CheckError;
 pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use composite_key::CompositeKey;
 pub use context::{Collection, CollectionContext, Context, Query};
-pub use contract::{Contract, Contracts, ErrorCode};
+pub use contract::{Call, Contract, Contracts, ErrorCode};
 pub use error::{ArgumentError, LedgerError};
+pub use in_process::{InProcess, PeerEnd};
 pub use iterator::{
     HistoryIterator, KeyModification, ResultIterator, ResultRow, StateEntry, StateIterator, StatePage,
 };

@@ -22,7 +22,7 @@ use crate::stream::{self, Settings};
 use crate::workers::Workers;
 
 /// Messages of one stream that the connection has taken and not yet sent.
-const OUTGOING: usize = 16;
+pub(crate) const OUTGOING: usize = 16;
 
 /// Requests that one connection may have open. A peer needs one for each chaincode it reaches here.
 const REQUESTS_PER_CONNECTION: u32 = 64;
@@ -167,11 +167,17 @@ impl Server {
         self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> Result<BoundServer, ServerError> {
+        let (security, limits, settings) = self.into_parts()?;
+        let linger = limits.linger;
+        let listener = Listener::bind(address, security, limits).await?;
+        Ok(BoundServer { listener, linger, settings })
+    }
+
+    /// Who may connect, and what every stream needs.
+    pub(crate) fn into_parts(self) -> Result<(ServerSecurity, ConnectionLimits, Settings), ServerError> {
         if self.package_id.is_empty() {
             return Err(ServerError::NoPackageId);
         }
-        let linger = self.connection_limits.linger;
-        let listener = Listener::bind(address, self.security, self.connection_limits).await?;
         let settings = Settings {
             chaincode: self.chaincode,
             package_id: self.package_id,
@@ -184,7 +190,7 @@ impl Server {
             stopping: CancellationToken::new(),
             drain: self.drain,
         };
-        Ok(BoundServer { listener, linger, settings })
+        Ok((self.security, self.connection_limits, settings))
     }
 }
 

@@ -1,16 +1,20 @@
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{ReturnType, Type};
 
 use crate::contract::Contract;
 use crate::hook::{Hook, Kind};
 use crate::transaction::{Parameter, Source, Transaction};
 
-/// The block as it was, and the implementation of `Contract` beside it.
+/// The block as it was, the implementation of `Contract` beside it, and the calls that clients make.
 pub(crate) fn expand(contract: &Contract) -> TokenStream {
     let Contract { item, name, default, transactions, hooks } = contract;
     let of = &item.self_ty;
-    let conditions = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    let conditions: Vec<_> =
+        item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
+    let clients = transactions.iter().map(|transaction| client(name, transaction));
     let descriptions = transactions.iter().map(description);
     let calls = transactions.iter().map(call);
     let hooks = hooks.iter().map(hook);
@@ -43,7 +47,7 @@ pub(crate) fn expand(contract: &Contract) -> TokenStream {
                 function: &str,
                 ctx: &'a ::selvedge::Context,
                 parameters: &'a [::selvedge::Bytes],
-            ) -> ::std::option::Option<::selvedge::contract::Call<'a>> {
+            ) -> ::std::option::Option<::selvedge::contract::Pending<'a>> {
                 match function {
                     #(#calls)*
                     _ => ::std::option::Option::None,
@@ -51,6 +55,47 @@ pub(crate) fn expand(contract: &Contract) -> TokenStream {
             }
 
             #(#hooks)*
+        }
+
+        #(#conditions)*
+        #[allow(dead_code, private_bounds, private_interfaces, clippy::too_many_arguments)]
+        impl #of {
+            #(#clients)*
+        }
+    }
+}
+
+/// The function that makes a call of a transaction. Whether it can be used depends on the types of its parameters, which
+/// need no `Serialize` for the contract's sake, so that only its use asks for it.
+fn client(contract: &str, transaction: &Transaction) -> TokenStream {
+    let Transaction { ident, name, parameters, output, returns, conditions, .. } = transaction;
+    let make = format_ident!("{}_call", ident.unraw(), span = ident.span());
+    let function = format!("{contract}:{name}");
+    let output = match output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, of) => quote!(#of),
+    };
+    let sent = || parameters.iter().filter(|parameter| !matches!(parameter.source, Source::Collection(_)));
+    let inputs = sent().map(|Parameter { name, of, .. }| {
+        let name = format_ident!("r#{name}");
+        quote!(#name: impl ::selvedge::contract::IntoArgument<#of>)
+    });
+    let arguments = sent().map(|Parameter { name, of, source }| {
+        let value = format_ident!("r#{name}");
+        match source {
+            Source::Transient(entry) => quote!(.transient_argument::<#of>(#entry, #value)),
+            _ => quote!(.argument::<#of>(#name, #value)),
+        }
+    });
+    let documentation = format!("A call of `{name}` as its client makes it.");
+    quote! {
+        #(#conditions)*
+        #[doc = #documentation]
+        pub fn #make(#(#inputs),*) -> ::selvedge::Call<#returns> {
+            #[allow(unused_imports)]
+            use ::selvedge::contract::{CodedResult as _, PlainResult as _};
+            let coded = (&::selvedge::contract::ResultOf::<#output>::new()).is_coded();
+            ::selvedge::Call::<#returns>::new(#function.to_owned(), coded)#(#arguments)*
         }
     }
 }
@@ -66,7 +111,7 @@ fn hook(Hook { kind, ident }: &Hook) -> TokenStream {
         fn #name<'a>(
             &'a self,
             ctx: &'a ::selvedge::Context #further
-        ) -> ::std::option::Option<::selvedge::contract::Call<'a>> {
+        ) -> ::std::option::Option<::selvedge::contract::Pending<'a>> {
             ::std::option::Option::Some(::std::boxed::Box::pin(async move {
                 ::std::result::Result::Ok(#respond)
             }))
@@ -105,7 +150,7 @@ fn description(transaction: &Transaction) -> TokenStream {
 }
 
 /// Whether a type tells its schema is found where the type is known: the method of the more special trait is taken.
-fn schema(of: &syn::Type) -> TokenStream {
+fn schema(of: &Type) -> TokenStream {
     quote_spanned!(of.span()=> (&::selvedge::contract::SchemaOf::<#of>::new()).schema(schemas))
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Transaction {
     pub(crate) name: String,
     pub(crate) writes: bool,
     pub(crate) parameters: Vec<Parameter>,
+    /// What it returns: a `Result`.
+    pub(crate) output: ReturnType,
     /// What it returns if all goes well.
     pub(crate) returns: Type,
     /// Its documentation, for the metadata.
@@ -120,11 +122,12 @@ impl Transaction {
             (None, Some(rename)) => rename.apply(&rust_name),
             (None, None) => rust_name,
         };
-        let returns = success(&signature.output, signature)?;
+        let output = signature.output.clone();
+        let returns = success(&output, signature)?;
         let conditions =
             function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect();
         let description = description(&function.attrs);
-        Ok(Self { ident, name, writes, parameters, returns, description, conditions })
+        Ok(Self { ident, name, writes, parameters, output, returns, description, conditions })
     }
 }
 

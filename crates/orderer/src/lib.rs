@@ -19,5 +19,6 @@ pub use admission::Refusal;
 pub use chain::{Cut, Cutting};
 pub use error::OrdererError;
 pub use orderer::{Orderer, OrdererConfig};
+pub use seal::seal as seal_block;
 pub use service::{BroadcastServer, BroadcastService};
 pub use source::ChainSource;

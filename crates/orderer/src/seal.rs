@@ -25,7 +25,12 @@ pub(crate) fn last_config(block: &Block) -> u64 {
 /// The block of a batch that follows `previous`, with the metadata that orderers fill in: the slot for signatures,
 /// whose value names the last configuration, and the older slot that only names it. An etcdraft orderer would put
 /// its place in the raft log into the value too; an ordering service of one node has none.
-pub(crate) fn seal(
+///
+/// `last_config` is the number of the block with the configuration in force. The header that is returned is the block's.
+///
+/// # Errors
+/// When the signature fails or the system gives no random bytes.
+pub fn seal(
     previous: &BlockHeader,
     batch: Vec<Bytes>,
     last_config: u64,

@@ -67,7 +67,7 @@ impl<'a> Arguments<'a> {
         let received = self.parameters.len();
         let bytes =
             self.parameters.get(index).ok_or(ParameterError::Count { expected: index + 1, received })?;
-        convert(bytes).map_err(|reason| ParameterError::Conversion { parameter, reason })
+        read(bytes).map_err(|reason| ParameterError::Conversion { parameter, reason })
     }
 }
 
@@ -82,7 +82,7 @@ pub fn transient<T: DeserializeOwned + 'static>(
     let bytes = ctx.transient().get(name).ok_or(ParameterError::Transient { name })?;
     // The value may be secret, so that an error must not repeat it.
     let reason = |_| format!("the value in the transient map is no {}", type_name::<T>());
-    convert(bytes).map_err(|error| ParameterError::Conversion { parameter: name, reason: reason(error) })
+    read(bytes).map_err(|error| ParameterError::Conversion { parameter: name, reason: reason(error) })
 }
 
 /// What a parameter with `#[private]` can be.
@@ -116,7 +116,7 @@ pub fn collection<T: PrivateParameter>(ctx: &Context, name: &'static str) -> Res
 }
 
 /// The type alone says which form is read, so that no value can be taken for another.
-fn convert<T: DeserializeOwned + 'static>(bytes: &Bytes) -> Result<T, String> {
+pub(super) fn read<T: DeserializeOwned + 'static>(bytes: &Bytes) -> Result<T, String> {
     let mut place: Option<T> = None;
     if !raw(&mut place, bytes)? && !number(&mut place, bytes)? {
         place = Some(json(bytes)?);
@@ -231,12 +231,12 @@ mod tests {
 
     #[track_caller]
     fn takes<T: DeserializeOwned + PartialEq + Debug + 'static>(sent: &[u8], value: T) {
-        assert_eq!(convert::<T>(&Bytes::copy_from_slice(sent)), Ok(value));
+        assert_eq!(read::<T>(&Bytes::copy_from_slice(sent)), Ok(value));
     }
 
     #[track_caller]
     fn refuses<T: DeserializeOwned + Debug + 'static>(sent: &[u8], reason: &str) {
-        let text = convert::<T>(&Bytes::copy_from_slice(sent)).expect_err("an error");
+        let text = read::<T>(&Bytes::copy_from_slice(sent)).expect_err("an error");
         assert_eq!(text, reason);
     }
 
@@ -293,7 +293,7 @@ mod tests {
         );
         // Too deep to be read, and not a reason to fall over.
         let deep = "[".repeat(100_000);
-        assert!(convert::<serde_json::Value>(&deep.into()).is_err());
+        assert!(read::<serde_json::Value>(&deep.into()).is_err());
     }
 
     #[test]

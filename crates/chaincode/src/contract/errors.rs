@@ -1,6 +1,7 @@
 //! From what a function failed with to what the client receives.
 
 use std::fmt::Display;
+use std::marker::PhantomData;
 
 use crate::Response;
 
@@ -37,6 +38,38 @@ pub trait ErrorCode {
 /// What a function has failed with.
 #[derive(Debug)]
 pub struct Failure<E>(pub E);
+
+/// Stands for what a function returns, a `Result`, of which it is asked whether its errors have codes.
+#[derive(Debug)]
+pub struct ResultOf<R>(PhantomData<fn() -> R>);
+
+impl<R> ResultOf<R> {
+    /// For use in what the attribute generates.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Results whose errors have a code. A call on a reference finds this trait before [`PlainResult`].
+pub trait CodedResult {
+    /// Whether its errors have codes.
+    fn is_coded(&self) -> bool {
+        true
+    }
+}
+
+/// All results.
+pub trait PlainResult {
+    /// Whether its errors have codes.
+    fn is_coded(&self) -> bool {
+        false
+    }
+}
+
+impl<T, E: ErrorCode> CodedResult for ResultOf<Result<T, E>> {}
+
+impl<R> PlainResult for &ResultOf<R> {}
 
 /// Errors that have a code. A call on a reference finds this trait before [`PlainFailure`].
 pub trait CodedFailure {

@@ -165,7 +165,7 @@ mod tests {
             _: &str,
             _: &'a crate::Context,
             _: &'a [bytes::Bytes],
-        ) -> Option<super::super::Call<'a>> {
+        ) -> Option<super::super::Pending<'a>> {
             None
         }
     }

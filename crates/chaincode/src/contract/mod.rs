@@ -36,6 +36,7 @@
 //! Go.
 
 mod arguments;
+mod call;
 mod errors;
 mod metadata;
 mod results;
@@ -50,13 +51,14 @@ use bytes::Bytes;
 use crate::{Context, Response};
 
 pub use arguments::ParameterError;
+pub use call::{Call, CallError, IntoArgument};
 pub use routing::Contracts;
 
 #[doc(hidden)]
 pub use arguments::{Arguments, collection, transient};
 pub use errors::ErrorCode;
 #[doc(hidden)]
-pub use errors::{CodedFailure, Failure, PlainFailure};
+pub use errors::{CodedFailure, CodedResult, Failure, PlainFailure, PlainResult, ResultOf};
 #[doc(hidden)]
 pub use metadata::TransactionDescription;
 pub(crate) use results::canonical_json;
@@ -65,8 +67,8 @@ pub use results::succeed;
 #[doc(hidden)]
 pub use schema::{AnySchema, DerivedSchema, SchemaOf, Schemas};
 
-/// A call of a contract's function.
-pub type Call<'a> = Pin<Box<dyn Future<Output = Result<Response, ParameterError>> + Send + 'a>>;
+/// A function of a contract that runs.
+pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Response, ParameterError>> + Send + 'a>>;
 
 /// Functions that clients call by name. The attribute [`contract`](macro@crate::contract) implements it.
 pub trait Contract: Send + Sync + 'static {
@@ -81,20 +83,20 @@ pub trait Contract: Send + Sync + 'static {
     fn describe(&self, schemas: &mut Schemas) -> Vec<TransactionDescription>;
 
     /// Calls the function of exactly this name; `None` if there is no such function.
-    fn call<'a>(&'a self, function: &str, ctx: &'a Context, parameters: &'a [Bytes]) -> Option<Call<'a>>;
+    fn call<'a>(&'a self, function: &str, ctx: &'a Context, parameters: &'a [Bytes]) -> Option<Pending<'a>>;
 
     /// Runs before a function is looked for. An error's response ends the transaction.
-    fn before<'a>(&'a self, _ctx: &'a Context) -> Option<Call<'a>> {
+    fn before<'a>(&'a self, _ctx: &'a Context) -> Option<Pending<'a>> {
         None
     }
 
     /// Runs when a function has succeeded, with its response. An error's response takes its place.
-    fn after<'a>(&'a self, _ctx: &'a Context, _response: &'a Response) -> Option<Call<'a>> {
+    fn after<'a>(&'a self, _ctx: &'a Context, _response: &'a Response) -> Option<Pending<'a>> {
         None
     }
 
     /// Runs instead of a function that there is not.
-    fn unknown<'a>(&'a self, _ctx: &'a Context, _function: &'a str) -> Option<Call<'a>> {
+    fn unknown<'a>(&'a self, _ctx: &'a Context, _function: &'a str) -> Option<Pending<'a>> {
         None
     }
 }

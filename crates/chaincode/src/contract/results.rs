@@ -27,6 +27,15 @@ fn payload<T: Serialize + 'static>(value: T) -> Result<Bytes, serde_json::Error>
     }
 }
 
+/// A parameter as a client sends it: in the form of a result, but for `null`, which is written out.
+pub(super) fn argument<T: Serialize + 'static>(value: T) -> Result<Bytes, serde_json::Error> {
+    let mut place = Some(value);
+    match plain(&mut place) {
+        Some(plain) => Ok(plain),
+        None => canonical_json(&place),
+    }
+}
+
 /// JSON in one line with sorted keys, the same at every endorser.
 pub(crate) fn canonical_json(value: &impl Serialize) -> Result<Bytes, serde_json::Error> {
     sorted(serde_json::to_value(value)?)

@@ -4,7 +4,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::metadata::{self, GET_METADATA, SYSTEM_CONTRACT};
-use super::{Call, Contract};
+use super::{Contract, Pending};
 use crate::{Chaincode, Context, Response};
 
 /// Several contracts in one chaincode.
@@ -139,7 +139,7 @@ async fn invoke(contracts: &[impl AsContract], ctx: &Context) -> Response {
     response
 }
 
-async fn finish(call: Call<'_>) -> Response {
+async fn finish(call: Pending<'_>) -> Response {
     call.await.unwrap_or_else(|error| Response::error(error.to_string()))
 }
 

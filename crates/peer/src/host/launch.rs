@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use selvedge_package::connection::{Security, Server};
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_client::ChaincodeClient;
@@ -13,18 +15,23 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::Status;
 use tonic::transport::Channel;
 
 use super::config::HostConfig;
+use super::attached::AttachedStream;
 use super::error::LaunchError;
 use super::stream::{MAX_MESSAGE, Stream, describe};
+
+/// What comes from a chaincode, over a connection or within the process.
+pub(super) type Incoming = BoxStream<'static, Result<ChaincodeMessage, Status>>;
 
 /// A stream that is ready, and what its reader needs.
 pub(super) struct Launched {
     pub(super) stream: Arc<Stream>,
-    pub(super) incoming: Streaming<ChaincodeMessage>,
-    pub(super) channel: Channel,
+    pub(super) incoming: Incoming,
+    /// The connection, which closes when it is dropped; a stream within the process has none.
+    pub(super) channel: Option<Channel>,
 }
 
 /// One launch and its time.
@@ -52,11 +59,30 @@ impl<'a> Launch<'a> {
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let opened = client.connect(ReceiverStream::new(messages));
-        let mut incoming = self
+        let incoming = self
             .within("opening the stream", opened)
             .await?
             .map_err(|status| LaunchError::Stream { package_id: self.id(), reason: describe(&status) })?
             .into_inner();
+        self.begin(incoming.boxed(), outgoing, Some(channel), ended).await
+    }
+
+    /// Answers the registration on a stream of this process.
+    pub(super) async fn begin_attached(
+        &self,
+        opened: AttachedStream,
+        ended: CancellationToken,
+    ) -> Result<Launched, LaunchError> {
+        self.begin(opened.incoming, opened.outgoing, None, ended).await
+    }
+
+    async fn begin(
+        &self,
+        mut incoming: Incoming,
+        outgoing: mpsc::Sender<ChaincodeMessage>,
+        channel: Option<Channel>,
+        ended: CancellationToken,
+    ) -> Result<Launched, LaunchError> {
         let registering =
             self.within("the chaincode's registration", self.register(&mut incoming, &outgoing));
         let ready = registering.await??;
@@ -98,16 +124,16 @@ impl<'a> Launch<'a> {
 
     async fn register(
         &self,
-        incoming: &mut Streaming<ChaincodeMessage>,
+        incoming: &mut Incoming,
         outgoing: &mpsc::Sender<ChaincodeMessage>,
     ) -> Result<Ready, LaunchError> {
         let ended = |reason| LaunchError::Ended { package_id: self.id(), reason };
         let mut created = Created::new(Limits { transactions: self.config.limits.transactions });
         let registering = loop {
-            let message = match incoming.message().await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Err(ended("the chaincode closed the stream without registering".into())),
-                Err(status) => return Err(ended(describe(&status))),
+            let message = match incoming.next().await {
+                Some(Ok(message)) => message,
+                None => return Err(ended("the chaincode closed the stream without registering".into())),
+                Some(Err(status)) => return Err(ended(describe(&status))),
             };
             match created.receive(message).map_err(LaunchError::Protocol)? {
                 Handshake::Waiting(same) => created = same,

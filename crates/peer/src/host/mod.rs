@@ -14,6 +14,7 @@
 //!
 //! Texts begin with Fabric's and go on with the reason that Fabric's peer keeps for its log.
 
+mod attached;
 mod builds;
 mod config;
 mod error;
@@ -34,12 +35,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::attached::Attached;
 use self::builds::{Build, Builds};
 use self::launch::{Launch, Launched};
 use self::store::PackageStore;
 use self::stream::Stream;
 use crate::invocation::{Invocation, TransactionContext};
 
+pub use attached::AttachedStream;
 pub use config::{
     CCAAS_BUILDER, DEFAULT_EXECUTE_TIMEOUT, ExternalBuilder, HostConfig, HostLimits, MINIMUM_STARTUP_TIMEOUT,
     sample_runtime_params,
@@ -57,6 +60,7 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     config: HostConfig,
     store: Arc<PackageStore>,
+    attached: Attached,
     builds: Builds,
     slots: Mutex<HashMap<String, Slot>>,
     /// One lock per package that is being installed or built.
@@ -87,6 +91,7 @@ impl Host {
         let builds = Builds::open(&config)?;
         Ok(Self(Arc::new(Inner {
             store,
+            attached: Attached::default(),
             builds,
             slots: Mutex::default(),
             gates: Mutex::default(),
@@ -117,9 +122,23 @@ impl Host {
         self.0.tasks.spawn(work).await.map_err(|error| InstallError::Build(broken_build(&error)))?
     }
 
-    /// The installed packages in the order of their ids.
+    /// Counts a package as installed whose chaincode runs in this process. `open` opens a stream to it as often as one
+    /// is needed, without waiting. It is not kept beyond the host's life, and takes the place of one with the same id.
+    ///
+    /// Everything after the stream is opened is as with a chaincode that was dialled.
+    pub fn attach(
+        &self,
+        package_id: impl Into<String>,
+        open: impl Fn() -> AttachedStream + Send + Sync + 'static,
+    ) {
+        self.0.attached.add(package_id.into(), open);
+    }
+
+    /// The installed packages in the order of their ids, those that were attached behind the others.
     pub fn installed(&self) -> Vec<InstalledPackage> {
-        self.0.store.list()
+        let mut installed = self.0.store.list();
+        installed.extend(self.0.attached.list());
+        installed
     }
 
     /// An installed package's file, read from disk. Blocks. What cannot be read is logged and absent.
@@ -135,7 +154,7 @@ impl Host {
 
     /// Whether a package is installed.
     pub fn is_installed(&self, package_id: &str) -> bool {
-        self.0.store.contains(package_id)
+        self.0.is_installed(package_id)
     }
 
     /// Runs a transaction and serves its requests through `context`. The chaincode is connected first if it has no
@@ -199,6 +218,10 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    fn is_installed(&self, package_id: &str) -> bool {
+        self.store.contains(package_id) || self.attached.contains(package_id)
+    }
+
     async fn install(&self, bytes: Bytes) -> Result<InstalledPackage, InstallError> {
         let limits = self.config.limits.package;
         let package = blocking(move || Package::parse(bytes, &limits)).await.map_err(InstallError::Build)?;
@@ -279,7 +302,7 @@ impl Inner {
                 Some(Slot::Live(stream)) if stream.is_open() => return Ok(Arc::clone(stream)),
                 Some(Slot::Launching(launch)) if launch.peek().is_none() => launch.clone(),
                 _ if self.stopping.is_cancelled() => return Err(Arc::new(LaunchError::ShuttingDown)),
-                _ if !self.store.contains(package_id) => {
+                _ if !self.is_installed(package_id) => {
                     return Err(Arc::new(LaunchError::NotInstalled(selvedge_tls::escape(package_id))));
                 }
                 _ => {
@@ -320,6 +343,9 @@ impl Inner {
 
     async fn launch(&self, package_id: &str) -> Result<Launched, LaunchError> {
         let launch = Launch::new(&self.config, package_id);
+        if let Some(opened) = self.attached.open(package_id) {
+            return launch.begin_attached(opened, self.stopping.child_token()).await;
+        }
         let build = launch.within("building it", self.build_installed(package_id)).await?;
         let server = build.map_err(|error| LaunchError::Build(Box::new(error)))?.server()?;
         tracing::debug!(package_id, address = %server.address, "connecting to chaincode");

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use prost::Message;
 pub(super) use selvedge_proto::MESSAGE_BYTES as MAX_MESSAGE;
@@ -20,10 +21,10 @@ use selvedge_session::request::AnyRequest;
 use selvedge_session::{Invocation as EntryPoint, Ticket, TxKey};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::error::ExecuteError;
+use super::launch::Incoming;
 use crate::invocation::{Invocation, TransactionContext};
 
 /// What a message needs beside its payload: both ids at their longest, with room for the rest.
@@ -132,21 +133,21 @@ impl Stream {
     }
 
     /// Reads the stream until it ends. The channel is held as long, since the connection closes with it.
-    pub(super) async fn read(&self, mut incoming: Streaming<ChaincodeMessage>, channel: Channel) -> End {
+    pub(super) async fn read(&self, mut incoming: Incoming, channel: Option<Channel>) -> End {
         let end = loop {
             let message = tokio::select! {
                 () = self.ended.cancelled() => break End::Peer,
-                message = incoming.message() => message,
+                message = incoming.next() => message,
                 never = self.send_answers() => match never {},
             };
             match message {
-                Ok(Some(message)) => {
+                Some(Ok(message)) => {
                     if let Err(end) = self.receive(message) {
                         break end;
                     }
                 }
-                Ok(None) => break End::Closed,
-                Err(status) => break End::Failed(describe(&status)),
+                None => break End::Closed,
+                Some(Err(status)) => break End::Failed(describe(&status)),
             }
         };
         *self.state.lock() = None;
