@@ -44,9 +44,7 @@ impl Server {
 
 impl InProcess {
     /// Opens a stream, on which the chaincode registers. It must be called within a Tokio runtime.
-    pub fn connect(
-        &self,
-    ) -> PeerEnd<impl Stream<Item = Result<ChaincodeMessage, Status>> + Send + use<>> {
+    pub fn connect(&self) -> PeerEnd<impl Stream<Item = Result<ChaincodeMessage, Status>> + Send + use<>> {
         let (to_peer, from_chaincode) = mpsc::channel(OUTGOING);
         let (to_chaincode, from_peer) = mpsc::channel(OUTGOING);
         let settings = Arc::clone(&self.settings);

@@ -73,6 +73,46 @@ pub struct Readiness {
     pub approvals: BTreeMap<String, bool>,
 }
 
+impl Definition {
+    /// The proposal that commits it to a channel, which organisations that have approved it endorse.
+    pub fn proposal(&self, channel_id: &str) -> ProposalBuilder {
+        let args = CommitChaincodeDefinitionArgs {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            sequence: self.sequence,
+            validation_parameter: self.validation_parameter.clone(),
+            collections: self.collections.clone(),
+            init_required: self.init_required,
+            ..Default::default()
+        };
+        call(channel_id, "CommitChaincodeDefinition", &args)
+    }
+}
+
+impl Approval {
+    /// The proposal with which an organisation's administrator approves it, which the organisation's own peer endorses.
+    pub fn proposal(&self, channel_id: &str) -> ProposalBuilder {
+        let Self { definition, package_id } = self;
+        let source = match package_id {
+            Some(package_id) => chaincode_source::Type::LocalPackage(chaincode_source::Local {
+                package_id: package_id.clone(),
+            }),
+            None => chaincode_source::Type::Unavailable(chaincode_source::Unavailable {}),
+        };
+        let args = ApproveChaincodeDefinitionForMyOrgArgs {
+            name: definition.name.clone(),
+            version: definition.version.clone(),
+            sequence: definition.sequence,
+            validation_parameter: definition.validation_parameter.clone(),
+            collections: definition.collections.clone(),
+            init_required: definition.init_required,
+            source: Some(ChaincodeSource { r#type: Some(source) }),
+            ..Default::default()
+        };
+        call(channel_id, "ApproveChaincodeDefinitionForMyOrg", &args)
+    }
+}
+
 impl Lifecycle {
     /// Uses the peer at the other end of a connection, whose gateway `gateway` uses too.
     pub fn new(channel: Channel, gateway: Gateway) -> Self {
@@ -115,26 +155,9 @@ impl Lifecycle {
     /// # Errors
     /// When the definition is refused, or the transaction is not valid.
     pub async fn approve(&self, channel_id: &str, approval: &Approval) -> Result<Commit, ClientError> {
-        let Approval { definition, package_id } = approval;
-        let source = match package_id {
-            Some(package_id) => chaincode_source::Type::LocalPackage(chaincode_source::Local {
-                package_id: package_id.clone(),
-            }),
-            None => chaincode_source::Type::Unavailable(chaincode_source::Unavailable {}),
-        };
-        let args = ApproveChaincodeDefinitionForMyOrgArgs {
-            name: definition.name.clone(),
-            version: definition.version.clone(),
-            sequence: definition.sequence,
-            validation_parameter: definition.validation_parameter.clone(),
-            collections: definition.collections.clone(),
-            init_required: definition.init_required,
-            source: Some(ChaincodeSource { r#type: Some(source) }),
-            ..Default::default()
-        };
         // Only the own organisation may see and endorse its approval.
         let own = [self.gateway.identity().msp_id().to_owned()];
-        let proposal = call(channel_id, "ApproveChaincodeDefinitionForMyOrg", &args);
+        let proposal = approval.proposal(channel_id);
         self.gateway.submit_and_wait(proposal, &own).await.map(|(_, commit)| commit)
     }
 
@@ -171,16 +194,7 @@ impl Lifecycle {
         definition: &Definition,
         organizations: &[String],
     ) -> Result<Commit, ClientError> {
-        let args = CommitChaincodeDefinitionArgs {
-            name: definition.name.clone(),
-            version: definition.version.clone(),
-            sequence: definition.sequence,
-            validation_parameter: definition.validation_parameter.clone(),
-            collections: definition.collections.clone(),
-            init_required: definition.init_required,
-            ..Default::default()
-        };
-        let proposal = call(channel_id, "CommitChaincodeDefinition", &args);
+        let proposal = definition.proposal(channel_id);
         self.gateway.submit_and_wait(proposal, organizations).await.map(|(_, commit)| commit)
     }
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::SigningIdentity;
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, SignatureHeader};
-use selvedge_proto::prost_types::Timestamp;
 use selvedge_proto::protos::{
     self, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
     ChaincodeProposalPayload, ChaincodeSpec, SignedProposal, chaincode_spec,
@@ -36,6 +35,7 @@ pub struct ProposalBuilder {
     args: Vec<Bytes>,
     transient: BTreeMap<String, Bytes>,
     is_init: bool,
+    made_at: Option<SystemTime>,
 }
 
 impl ProposalBuilder {
@@ -47,6 +47,7 @@ impl ProposalBuilder {
             args: Vec::new(),
             transient: BTreeMap::new(),
             is_init: false,
+            made_at: None,
         }
     }
 
@@ -78,7 +79,14 @@ impl ProposalBuilder {
         self
     }
 
-    /// Signs the proposal, with a new nonce and the system's time.
+    /// Says when the proposal is made, instead of the system's time. Peers refuse one that is too far from their own.
+    #[must_use]
+    pub fn at(mut self, made_at: SystemTime) -> Self {
+        self.made_at = Some(made_at);
+        self
+    }
+
+    /// Signs the proposal, with a new nonce.
     ///
     /// # Errors
     /// When the system gives no random bytes or the signature fails.
@@ -91,7 +99,7 @@ impl ProposalBuilder {
         let extension = ChaincodeHeaderExtension { chaincode_id: Some(chaincode_id.clone()) };
         let channel_header = ChannelHeader {
             r#type: HeaderType::EndorserTransaction.into(),
-            timestamp: Some(now()),
+            timestamp: Some(self.made_at.unwrap_or_else(SystemTime::now).into()),
             channel_id: self.channel_id.clone(),
             tx_id: tx_id.clone(),
             extension: encode(&extension),
@@ -145,10 +153,6 @@ fn transaction_id(nonce: &[u8], creator: &[u8]) -> String {
     context.update(nonce);
     context.update(creator);
     context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
 }
 
 fn encode(message: &impl Message) -> Bytes {

@@ -12,8 +12,7 @@ use crate::transaction::{Parameter, Source, Transaction};
 pub(crate) fn expand(contract: &Contract) -> TokenStream {
     let Contract { item, name, default, transactions, hooks } = contract;
     let of = &item.self_ty;
-    let conditions: Vec<_> =
-        item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
+    let conditions: Vec<_> = item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
     let clients = transactions.iter().map(|transaction| client(name, transaction));
     let descriptions = transactions.iter().map(description);
     let calls = transactions.iter().map(call);

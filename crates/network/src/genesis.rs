@@ -68,24 +68,36 @@ fn describe(channel_id: &str, places: &Places<'_>) -> Result<Genesis, NetworkErr
         .next()
         .ok_or_else(|| NetworkError::UnknownMember { name: "orderer".to_owned() })?;
     let certificate = Bytes::from(orderer.tls().certificate_pem.clone());
+    let ordering = OrderingOrganization {
+        name: "OrdererOrg".to_owned(),
+        msp_id: places.orderers.msp_id().to_owned(),
+        msp: msp(places.orderers),
+        endpoints: vec![format!("{}:{}", orderer.name(), places.orderer_port)],
+    };
+    let consenter = Consenter {
+        host: orderer.name().to_owned(),
+        port: places.orderer_port.into(),
+        client_tls_cert: certificate.clone(),
+        server_tls_cert: certificate,
+    };
+    channel(channel_id, places.organizations.iter().map(application).collect(), ordering, consenter)
+}
+
+/// A channel as Fabric's test network has it.
+pub(crate) fn channel(
+    channel_id: &str,
+    organizations: Vec<GenesisOrganization>,
+    ordering: OrderingOrganization,
+    consenter: Consenter,
+) -> Result<Genesis, NetworkError> {
     let mut nonce = vec![0; 24];
     aws_lc_rs::rand::fill(&mut nonce).map_err(|_| NetworkError::Randomness)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Ok(Genesis {
         channel_id: channel_id.to_owned(),
-        organizations: places.organizations.iter().map(application).collect(),
-        orderers: vec![OrderingOrganization {
-            name: "OrdererOrg".to_owned(),
-            msp_id: places.orderers.msp_id().to_owned(),
-            msp: msp(places.orderers),
-            endpoints: vec![format!("{}:{}", orderer.name(), places.orderer_port)],
-        }],
-        consenters: vec![Consenter {
-            host: orderer.name().to_owned(),
-            port: places.orderer_port.into(),
-            client_tls_cert: certificate.clone(),
-            server_tls_cert: certificate,
-        }],
+        organizations,
+        orderers: vec![ordering],
+        consenters: vec![consenter],
         // The batch limits of Fabric's sample configuration.
         max_message_count: 500,
         absolute_max_bytes: 10 << 20,

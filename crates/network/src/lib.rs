@@ -16,6 +16,8 @@ mod network;
 mod peer;
 pub mod sample;
 mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use config::{ChaincodeTimeouts, Keeping, NetworkConfig, OrganizationConfig, Ports, RequestSettings};
 pub use cut::{Closed, cut};

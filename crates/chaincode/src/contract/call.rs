@@ -102,10 +102,7 @@ impl IntoArgument<Vec<u8>> for &[u8] {
 
 impl Call<Bytes> {
     /// A call of a function that is known by its name only, `function` or `contract:function`, whose result is bytes.
-    pub fn raw<A: Into<Bytes>>(
-        function: impl Into<String>,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Self {
+    pub fn raw<A: Into<Bytes>>(function: impl Into<String>, arguments: impl IntoIterator<Item = A>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self { arguments, ..Self::new(function.into(), false) }
     }

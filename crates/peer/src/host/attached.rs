@@ -26,11 +26,7 @@ type Open = Arc<dyn Fn() -> AttachedStream + Send + Sync>;
 pub(super) struct Attached(RwLock<BTreeMap<String, Open>>);
 
 impl Attached {
-    pub(super) fn add(
-        &self,
-        package_id: String,
-        open: impl Fn() -> AttachedStream + Send + Sync + 'static,
-    ) {
+    pub(super) fn add(&self, package_id: String, open: impl Fn() -> AttachedStream + Send + Sync + 'static) {
         self.0.write().insert(package_id, Arc::new(open));
     }
 

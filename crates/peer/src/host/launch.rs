@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::config::HostConfig;
 use super::attached::AttachedStream;
+use super::config::HostConfig;
 use super::error::LaunchError;
 use super::stream::{MAX_MESSAGE, Stream, describe};
 

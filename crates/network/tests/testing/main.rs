@@ -1,0 +1,7 @@
+//! What contracts' authors test with, tested.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod calls;
+mod contracts;
+mod starting;
+mod verdicts;
