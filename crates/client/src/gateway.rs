@@ -114,11 +114,18 @@ impl Gateway {
     /// # Errors
     /// With the gateway's status when the call fails or the chaincode answers with an error.
     pub async fn evaluate(&self, proposal: ProposalBuilder) -> Result<Response, ClientError> {
-        let proposal = proposal.sign(&self.identity)?;
+        self.evaluate_signed(&proposal.sign(&self.identity)?).await
+    }
+
+    /// [`Gateway::evaluate`] for a proposal that is signed already.
+    ///
+    /// # Errors
+    /// As [`Gateway::evaluate`].
+    pub async fn evaluate_signed(&self, proposal: &Proposal) -> Result<Response, ClientError> {
         let request = EvaluateRequest {
-            transaction_id: proposal.tx_id,
-            channel_id: proposal.channel_id,
-            proposed_transaction: Some(proposal.signed),
+            transaction_id: proposal.tx_id.clone(),
+            channel_id: proposal.channel_id.clone(),
+            proposed_transaction: Some(proposal.signed.clone()),
             target_organizations: Vec::new(),
         };
         let answer = self
@@ -186,7 +193,18 @@ impl Gateway {
     /// # Errors
     /// With the gateway's status when it refuses or the time is over.
     pub async fn commit_status(&self, channel_id: &str, tx_id: &str) -> Result<Commit, ClientError> {
-        const OPERATION: &str = "commit status";
+        self.commit_status_signed(self.sign_commit_status(channel_id, tx_id)?).await
+    }
+
+    /// Signs the question that [`Gateway::commit_status`] asks.
+    ///
+    /// # Errors
+    /// When the signature fails.
+    pub fn sign_commit_status(
+        &self,
+        channel_id: &str,
+        tx_id: &str,
+    ) -> Result<SignedCommitStatusRequest, ClientError> {
         let request = CommitStatusRequest {
             transaction_id: tx_id.to_owned(),
             channel_id: channel_id.to_owned(),
@@ -194,7 +212,18 @@ impl Gateway {
         };
         let request: Bytes = request.encode_to_vec().into();
         let signature = self.identity.sign(&request)?;
-        let request = SignedCommitStatusRequest { request, signature };
+        Ok(SignedCommitStatusRequest { request, signature })
+    }
+
+    /// [`Gateway::commit_status`] for a question that is signed already.
+    ///
+    /// # Errors
+    /// As [`Gateway::commit_status`].
+    pub async fn commit_status_signed(
+        &self,
+        request: SignedCommitStatusRequest,
+    ) -> Result<Commit, ClientError> {
+        const OPERATION: &str = "commit status";
         let answer = self
             .client
             .clone()
