@@ -15,8 +15,8 @@ use selvedge_proto::lifecycle::{StateData, state_data};
 use selvedge_proto::prost_types::Timestamp;
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, CollectionConfig,
-    CollectionConfigPackage, ProposalResponsePayload, StaticCollectionConfig, Transaction, TransactionAction,
-    TxValidationCode, collection_config,
+    CollectionConfigPackage, ProposalResponsePayload, Response, StaticCollectionConfig, Transaction,
+    TransactionAction, TxValidationCode, collection_config,
 };
 use selvedge_proto::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 
@@ -45,7 +45,7 @@ pub(crate) fn next_block(previous: &Block, entries: Vec<Bytes>) -> Block {
 
 /// An endorsed transaction that writes one public key, and fails unless it finds `read` as its version.
 pub(crate) fn put(id: &str, key: &str, value: &str, read: Option<(u64, u64)>) -> Bytes {
-    endorsed(id, namespace(key, value, read))
+    endorsed(id, results(namespace(key, value, read)))
 }
 
 /// An endorsed transaction that writes a public and a private key, with its private writes.
@@ -66,7 +66,7 @@ pub(crate) fn put_private(id: &str, key: &str, value: &str) -> (Bytes, TxPvtRead
         CollectionPvtReadWriteSet { collection_name: COLLECTION.to_owned(), rwset: writes.into() };
     let namespace =
         NsPvtReadWriteSet { namespace: CHAINCODE.to_owned(), collection_pvt_rwset: vec![collection] };
-    (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
+    (endorsed(id, results(set)), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
 }
 
 /// An endorsed transaction that purges a private key, with its private writes.
@@ -89,7 +89,7 @@ pub(crate) fn purge_private(id: &str, key: &str) -> (Bytes, TxPvtReadWriteSet) {
         CollectionPvtReadWriteSet { collection_name: COLLECTION.to_owned(), rwset: writes.into() };
     let namespace =
         NsPvtReadWriteSet { namespace: CHAINCODE.to_owned(), collection_pvt_rwset: vec![collection] };
-    (endorsed(id, set), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
+    (endorsed(id, results(set)), TxPvtReadWriteSet { data_model: 0, ns_pvt_rwset: vec![namespace] })
 }
 
 /// An endorsed transaction that defines the collection, whose values go `block_to_live` blocks after their own.
@@ -109,7 +109,7 @@ pub(crate) fn define(block_to_live: u64) -> Bytes {
     };
     let public = KvrwSet { writes: vec![field], ..KvrwSet::default() };
     let namespace = NamespaceSet { namespace: "_lifecycle".to_owned(), public, collections: Vec::new() };
-    endorsed("definition", namespace)
+    endorsed("definition", results(namespace))
 }
 
 /// A chain of `length` blocks with a few transactions each, some of which conflict and some of which are private.
@@ -177,8 +177,12 @@ pub(crate) fn timestamp(id: &str) -> Timestamp {
     Timestamp { seconds: id.bytes().map(i64::from).sum(), nanos: 0 }
 }
 
-fn endorsed(id: &str, namespace: NamespaceSet) -> Bytes {
-    let results = ReadWriteSet { namespaces: vec![namespace] }.encode();
+fn results(namespace: NamespaceSet) -> Bytes {
+    ReadWriteSet { namespaces: vec![namespace] }.encode()
+}
+
+/// An endorsed transaction with these results.
+pub(crate) fn endorsed(id: &str, results: Bytes) -> Bytes {
     let channel_header = ChannelHeader {
         r#type: HeaderType::EndorserTransaction.into(),
         tx_id: id.to_owned(),
@@ -188,9 +192,11 @@ fn endorsed(id: &str, namespace: NamespaceSet) -> Bytes {
     let signature_header =
         SignatureHeader { creator: Bytes::from_static(b"client"), nonce: Bytes::from_static(b"nonce") };
     let header = signature_header.encode_to_vec();
+    let response = Response { status: 200, ..Response::default() };
+    let action = ChaincodeAction { results, response: Some(response), ..ChaincodeAction::default() };
     let response = ProposalResponsePayload {
         proposal_hash: sha256(&[channel_header.encode_to_vec(), header.clone()].concat()),
-        extension: ChaincodeAction { results, ..ChaincodeAction::default() }.encode_to_vec().into(),
+        extension: action.encode_to_vec().into(),
     };
     let action = ChaincodeEndorsedAction {
         proposal_response_payload: response.encode_to_vec().into(),
