@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use selvedge_ledger::storage::FaultyStorage;
 use selvedge_package::pack::PackageBuilder;
 use selvedge_peer::endorser::{Endorser, EndorserError};
 use selvedge_proto::protos::chaincode_message::Type;
@@ -77,7 +78,11 @@ async fn finish(session: &mut Session, begin: &ChaincodeMessage, answer: Chainco
 
 impl Running {
     async fn start() -> Self {
-        let network = Arc::new(Network::start().await);
+        Self::start_with(Network::start().await).await
+    }
+
+    async fn start_with(network: Network) -> Self {
+        let network = Arc::new(network);
         let certificates = Certificates::new();
         let mut server = Server::start(certificates.mutual()).await;
         let connection = certificates.connection(server.address);
@@ -268,4 +273,30 @@ async fn a_slow_evaluation_delays_no_other_and_no_commit() {
     assert_eq!(session.get(&begun, "a").await.payload, Bytes::new());
     session.complete(&begun, 200, b"done").await;
     assert_eq!(within(slow).await.unwrap().unwrap().payload, Bytes::from_static(b"done"));
+}
+
+#[tokio::test]
+async fn a_commit_that_is_held_delays_no_evaluation_and_no_endorsement() {
+    let storage = FaultyStorage::new();
+    let Running { network, _server } =
+        Running::start_with(Network::start_on(Arc::new(storage.clone())).await).await;
+    let put = |value: &'static [u8]| Draft::new("basic", &[b"put", b"a", value]);
+    network.submit(&network.org.client, put(b"old")).await.unwrap();
+
+    let mut hold = storage.hold_syncs();
+    let caller = Arc::clone(&network);
+    let submission = tokio::spawn(async move { caller.submit(&caller.org.client, put(b"new")).await });
+    within(hold.reached()).await;
+    for _ in 0..20 {
+        let read = network.evaluate("basic", &[b"get", b"a"]).await.unwrap();
+        assert_eq!(read.payload, Bytes::from_static(b"old"), "it is not committed yet");
+        let proposal = put(b"newer").sign(&network.org.client);
+        within(network.endorser.process_proposal(proposal)).await.unwrap().endorsement.unwrap();
+    }
+    assert!(!submission.is_finished(), "it is held still");
+
+    drop(hold);
+    assert_eq!(within(submission).await.unwrap().unwrap().result(), TxValidationCode::Valid);
+    let read = network.evaluate("basic", &[b"get", b"a"]).await.unwrap();
+    assert_eq!(read.payload, Bytes::from_static(b"new"));
 }

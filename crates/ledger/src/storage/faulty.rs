@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
 
+use super::hold::{Gate, SyncHold};
 use super::memory::{index, names_in, read_slice, write_slice};
 use super::{File, Lock, LockError, MemoryStorage, Storage};
 
@@ -13,6 +14,7 @@ use super::{File, Lock, LockError, MemoryStorage, Storage};
 #[derive(Clone, Debug, Default)]
 pub struct FaultyStorage {
     shared: Arc<Mutex<Shared>>,
+    gate: Arc<Gate>,
     locks: MemoryStorage,
 }
 
@@ -67,6 +69,12 @@ impl FaultyStorage {
         self.shared().fault = fault;
     }
 
+    /// Keeps back everybody who syncs the content of a file, until the hold is dropped.
+    #[must_use]
+    pub fn hold_syncs(&self) -> SyncHold {
+        Gate::close(&self.gate)
+    }
+
     /// How many changes there were.
     pub fn changes(&self) -> u64 {
         self.shared().changes
@@ -90,7 +98,7 @@ impl FaultyStorage {
             left.safe_names.insert(path, left.inodes.len());
             left.inodes.push(Inode { safe: bytes.clone(), bytes, unsafe_changes: Vec::new() });
         }
-        Self { shared: Arc::new(Mutex::new(left)), locks: MemoryStorage::new() }
+        Self { shared: Arc::new(Mutex::new(left)), ..Self::default() }
     }
 
     /// A plain storage with the files as they are seen now.
@@ -299,6 +307,7 @@ impl File for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.storage.gate.pass();
         let mut shared = self.storage.shared();
         shared.strike()?;
         let inode = &mut shared.inodes[self.inode];

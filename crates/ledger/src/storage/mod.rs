@@ -6,6 +6,7 @@
 
 mod disk;
 mod faulty;
+mod hold;
 mod memory;
 
 use std::fmt::Debug;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use disk::DiskStorage;
 pub use faulty::{Fault, FaultyStorage};
+pub use hold::SyncHold;
 pub use memory::MemoryStorage;
 
 /// Folders of files, by path.

@@ -21,7 +21,7 @@ use selvedge_identity::{Msp, SigningIdentity};
 use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::block::build;
 use selvedge_ledger::source::{BlockSource, SourceError};
-use selvedge_ledger::storage::MemoryStorage;
+use selvedge_ledger::storage::{MemoryStorage, Storage};
 use selvedge_peer::endorser::{Endorser, EndorserConfig, LocalEndorser};
 use selvedge_peer::gateway::{
     BroadcastError, Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayError,
@@ -156,8 +156,17 @@ impl Network {
         Self::with(true, Limits::default()).await
     }
 
+    /// A network whose peer keeps its ledgers there.
+    pub(crate) async fn start_on(storage: Arc<dyn Storage>) -> Self {
+        Self::built(storage, true, Limits::default()).await
+    }
+
     /// A network whose peer keeps histories or does not, and bounds queries like this.
     pub(crate) async fn with(history: bool, queries: Limits) -> Self {
+        Self::built(Arc::new(MemoryStorage::new()), history, queries).await
+    }
+
+    async fn built(storage: Arc<dyn Storage>, history: bool, queries: Limits) -> Self {
         let org = Org::new("Org1MSP", "peer");
         let ordering = Org::new("OrdererMSP", "orderer");
         let genesis = genesis(&org, &ordering).block();
@@ -170,7 +179,6 @@ impl Network {
         let msp = Arc::new(Msp::from_config(&org.msp).unwrap());
         let mut ledgers = LedgerConfig::new("/ledgers");
         ledgers.history = history;
-        let storage = Arc::new(MemoryStorage::new());
         let config = PeerConfig::new(Arc::clone(&org.peer), Arc::clone(&msp), storage, ledgers);
         let peer = Peer::new(config, host.clone());
         let channel = peer.join(genesis, Arc::new(orderer.clone())).await.unwrap();
