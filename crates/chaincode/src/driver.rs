@@ -40,7 +40,7 @@ pub(crate) struct Driver {
 struct Running {
     /// Held so that the contract is cancelled when the stream ends. It is dropped before its calls end, so that their end
     /// does not wake the contract first.
-    _task: Option<Task<()>>,
+    _task: Task<()>,
     calls: Ending,
     input_bytes: usize,
 }
