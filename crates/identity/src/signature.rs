@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::certificate::{Certificate, PublicKeyInfo};
 use crate::der;
+use crate::signing::SigningIdentity;
 
 /// The longest signature that is looked at, in bytes; a P-521 signature has at most 139.
 const MAX_SIGNATURE_BYTES: usize = 1024;
@@ -140,6 +141,12 @@ struct Verified {
     signature: Box<[u8]>,
 }
 
+impl Verified {
+    fn new(key: PublicKey, message: &[u8], signature: &[u8]) -> Self {
+        Self { key, digest: sha256(&[message]), signature: signature.into() }
+    }
+}
+
 impl VerificationCache {
     /// Remembers up to `entries` signatures, at about 300 bytes each.
     pub fn new(entries: usize) -> Arc<Self> {
@@ -151,17 +158,20 @@ impl VerificationCache {
         if signature.len() > MAX_SIGNATURE_BYTES {
             return Err(SignatureError::Malformed("too long"));
         }
-        let entry = Verified {
-            key: key.clone(),
-            digest: sha256(&[message]),
-            signature: signature.to_vec().into_boxed_slice(),
-        };
+        let entry = Verified::new(key.clone(), message, signature);
         if self.good.get(&entry).is_some() {
             return Ok(());
         }
         key.verify(message, signature)?;
         self.good.insert(entry, ());
         Ok(())
+    }
+
+    /// Remembers a signature that this process has just made with the identity's own key.
+    pub fn remember_own(&self, signer: &SigningIdentity, message: &[u8], signature: &[u8]) {
+        if let Ok(key) = PublicKey::from_certificate(signer.certificate()) {
+            self.good.insert(Verified::new(key, message, signature), ());
+        }
     }
 
     /// How many signatures are remembered at the moment.

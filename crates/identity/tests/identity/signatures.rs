@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use selvedge_golden::Corpus;
 use selvedge_identity::signature::{PublicKey, VerificationCache};
-use selvedge_identity::{Certificate, SignatureError};
+use selvedge_identity::{Certificate, SignatureError, SigningIdentity};
 
 fn bytes(value: &serde_json::Value) -> Vec<u8> {
     hex::decode(value.as_str().expect("a hex string")).expect("hex")
@@ -57,4 +57,21 @@ fn the_cache_is_bounded_and_keeps_no_failures() {
     let empty = VerificationCache::new(8);
     assert!(empty.verify(&key, b"message", b"").is_err());
     assert!(empty.is_empty());
+}
+
+#[test]
+fn an_own_signature_counts_for_its_key_message_and_bytes_only() {
+    let authority = crate::authority::Authority::new("Org1MSP");
+    let (signer, other) = (authority.signer("peer", "peer"), authority.signer("client", "client"));
+    let key = |signer: &SigningIdentity| PublicKey::from_certificate(signer.certificate()).expect("P-256");
+    let cache = VerificationCache::new(8);
+    let signature = signer.sign(b"message").expect("signed");
+    cache.remember_own(&signer, b"message", &signature);
+    assert_eq!(cache.verify(&key(&signer), b"message", &signature), Ok(()));
+    assert_eq!(cache.len(), 1, "it was remembered before it was asked for");
+
+    assert_eq!(cache.verify(&key(&other), b"message", &signature), Err(SignatureError::Invalid));
+    assert_eq!(cache.verify(&key(&signer), b"another", &signature), Err(SignatureError::Invalid));
+    let another = other.sign(b"message").expect("signed");
+    assert_eq!(cache.verify(&key(&signer), b"message", &another), Err(SignatureError::Invalid));
 }

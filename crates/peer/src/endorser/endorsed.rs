@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use selvedge_identity::SigningIdentity;
+use selvedge_identity::{SigningIdentity, VerificationCache};
 use selvedge_proto::protos::{
     ChaincodeAction, ChaincodeId, Endorsement, ProposalResponse, ProposalResponsePayload, Response,
 };
@@ -32,7 +32,9 @@ impl Simulated {
         if !is_on_channel || status >= ERROR_THRESHOLD {
             return Ok(Endorsed(ProposalResponse { response, ..Default::default() }));
         }
-        let endorsement = signer.map(|signer| sign(signer, &payload)).transpose()?;
+        let place = self.proposal.place.as_ref();
+        let signatures = place.map(|place| place.channel.signatures().as_ref());
+        let endorsement = signer.map(|signer| sign(signer, &payload, signatures)).transpose()?;
         Ok(Endorsed(ProposalResponse {
             version: 1,
             response,
@@ -75,12 +77,21 @@ pub(super) fn failure(message: String) -> ProposalResponse {
     ProposalResponse { response, ..ProposalResponse::default() }
 }
 
-fn sign(signer: &SigningIdentity, payload: &Bytes) -> Result<Endorsement, String> {
+/// Signs the payload with the endorser's identity. The committer meets the same signature again, so it is remembered as
+/// good.
+fn sign(
+    signer: &SigningIdentity,
+    payload: &Bytes,
+    signatures: Option<&VerificationCache>,
+) -> Result<Endorsement, String> {
     let endorser = signer.serialized();
     let mut message = BytesMut::with_capacity(payload.len() + endorser.len());
     message.put_slice(payload);
     message.put_slice(endorser);
     let signature =
         signer.sign(&message).map_err(|error| format!("endorsing with plugin failed: {error}"))?;
+    if let Some(signatures) = signatures {
+        signatures.remember_own(signer, &message, &signature);
+    }
     Ok(Endorsement { endorser: endorser.clone(), signature })
 }
