@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use prost::Message;
 use selvedge_identity::channel::is_config_block;
-use selvedge_identity::{Certificate, SignedData};
+use selvedge_identity::{Certificate, ChannelConfig, SignedData};
 use selvedge_proto::common::{Block, ChannelHeader, Envelope, Payload, Status};
 use selvedge_proto::msp::SerializedIdentity;
 use selvedge_proto::orderer::SeekInfo;
@@ -127,6 +127,14 @@ impl Expiry {
         let identity = SerializedIdentity::decode(identity).ok()?;
         let certificate = Certificate::from_pem(&identity.id_bytes).ok()?;
         Some(Self(certificate.not_after()))
+    }
+
+    /// The same for an identity that the channel's MSPs may know, which need not be read again then.
+    pub fn under(config: &ChannelConfig, identity: &[u8]) -> Option<Self> {
+        match config.deserialize(identity) {
+            Ok(known) => Some(Self(known.expires_at())),
+            Err(_) => Self::of(identity),
+        }
     }
 
     /// Whether the moment of the end has come.

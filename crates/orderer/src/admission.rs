@@ -73,7 +73,7 @@ pub(crate) fn check(
         let reason = "GetSignatureHeaderFromBytes failed, err proto: cannot parse invalid wire-format data";
         Refusal::bad_request(format!("could not convert message to signedData: {reason}"))
     })?;
-    if Expiry::of(&signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
+    if Expiry::under(config, &signed.identity).is_some_and(|expiry| expiry.is_over(now)) {
         return Err(Refusal::bad_request("broadcast client identity expired"));
     }
     let policy = match is_in_maintenance(config) {

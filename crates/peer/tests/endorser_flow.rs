@@ -300,3 +300,14 @@ async fn a_commit_that_is_held_delays_no_evaluation_and_no_endorsement() {
     let read = network.evaluate("basic", &[b"get", b"a"]).await.unwrap();
     assert_eq!(read.payload, Bytes::from_static(b"new"));
 }
+
+/// The channel's MSPs remember certificates that they have read. That one is over counts all the same.
+#[tokio::test]
+async fn a_creator_whose_certificate_has_expired_is_refused_each_time() {
+    let network = Network::start().await;
+    for _ in 0..3 {
+        let proposal = Draft::new("basic", &[b"get", b"a"]).sign(&network.org.expired);
+        let refused = within(network.endorser.process_proposal(proposal)).await.unwrap_err();
+        assert!(refused.to_string().contains("proposal client identity expired"), "{refused}");
+    }
+}

@@ -73,12 +73,22 @@ impl LocalEndorser {
 }
 
 impl Inner {
+    /// When the certificate of a creator expires whom the channel's MSPs know, or the peer's own for no channel.
+    fn expiry(&self, channel: &str, creator: &Bytes) -> Option<i64> {
+        let identity = match self.executor.channels.get(channel) {
+            Some(channel) => channel.config().deserialize(creator),
+            None => self.executor.local_msp.deserialize(creator),
+        };
+        Some(identity.ok()?.expires_at())
+    }
+
     async fn process(
         &self,
         proposal: SignedProposal,
         signer: Option<&SigningIdentity>,
     ) -> Result<ProposalResponse, EndorserError> {
-        let received = Received::read(proposal, SystemTime::now(), self.config.time_window)?;
+        let known = |channel: &str, creator: &Bytes| self.expiry(channel, creator);
+        let received = Received::read(proposal, SystemTime::now(), self.config.time_window, known)?;
         let channel_id = received.channel_id();
         let channel = self.executor.channels.get(channel_id);
         if channel.is_none() && !channel_id.is_empty() {

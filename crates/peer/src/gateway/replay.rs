@@ -185,7 +185,7 @@ async fn golden_evaluations_of_system_chaincodes_are_ours() {
         let request = EvaluateRequest::decode(request.as_slice()).unwrap();
         let asks_qscc = request.proposed_transaction.as_ref().is_some_and(|proposal| {
             let window = Duration::from_secs(u32::MAX.into());
-            let received = Received::read(proposal.clone(), SystemTime::now(), window);
+            let received = Received::read(proposal.clone(), SystemTime::now(), window, |_, _| None);
             received.is_ok_and(|received| received.chaincode() == "qscc")
         });
         let Some(recorded) = exchange["response"].as_str().filter(|_| asks_qscc) else { continue };

@@ -28,7 +28,7 @@ use selvedge_peer::gateway::{
 };
 use selvedge_peer::host::{Host, HostConfig};
 use selvedge_peer::node::{Peer, PeerConfig};
-use selvedge_pki::{Authority, AuthoritySpec, LeafSpec, Usage};
+use selvedge_pki::{Authority, AuthoritySpec, LeafSpec, Usage, Validity};
 use selvedge_proto::common::{
     Block, ChannelHeader, Envelope, Header, HeaderType, LastConfig, Metadata, MetadataSignature,
     OrdererBlockMetadata, SignatureHeader, Status,
@@ -64,14 +64,17 @@ pub(crate) struct Org {
     pub(crate) peer: Arc<SigningIdentity>,
     pub(crate) client: Arc<SigningIdentity>,
     pub(crate) admin: Arc<SigningIdentity>,
+    /// A client whose certificate is over.
+    pub(crate) expired: Arc<SigningIdentity>,
 }
 
 impl Org {
     fn new(msp_id: &str, node: &str) -> Self {
         let spec = AuthoritySpec { common_name: format!("ca.{msp_id}"), ..AuthoritySpec::default() };
         let authority = Authority::new(&spec).unwrap();
-        let identity = |role: &str| {
+        let identity_until = |role: &str, validity: Validity| {
             let spec = LeafSpec {
+                validity,
                 common_name: format!("{role}0"),
                 organizational_units: vec![role.to_owned()],
                 usage: Usage::Signing,
@@ -81,9 +84,11 @@ impl Org {
             let (certificate, key) = (leaf.certificate_pem.as_bytes(), leaf.key_pem.as_bytes());
             Arc::new(SigningIdentity::from_pem(msp_id, certificate, key).unwrap())
         };
+        let identity = |role| identity_until(role, Validity::default());
         let root = Bytes::copy_from_slice(authority.certificate_pem().as_bytes());
         let msp = msp_config(&MspDescription { id: msp_id.to_owned(), root, ..MspDescription::default() });
-        Self { msp, peer: identity(node), client: identity("client"), admin: identity("admin") }
+        let expired = identity_until("client", Validity::expired());
+        Self { msp, peer: identity(node), client: identity("client"), admin: identity("admin"), expired }
     }
 }
 

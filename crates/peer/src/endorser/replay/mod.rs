@@ -168,7 +168,7 @@ impl Peer {
         now: SystemTime,
         window: Duration,
     ) -> Result<Verified, Refusal> {
-        let received = Received::read(proposal, now, window)?;
+        let received = Received::read(proposal, now, window, |_, _| None)?;
         received.verify(Some(Arc::clone(&self.channel)), &self.local_msp)
     }
 

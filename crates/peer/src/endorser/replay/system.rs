@@ -26,7 +26,8 @@ impl Asked {
     fn read(exchange: &Value) -> Self {
         let request = hex::decode(exchange["request"].as_str().unwrap()).unwrap();
         let proposal = SignedProposal::decode(request.as_slice()).unwrap();
-        let received = Received::read(proposal.clone(), std::time::SystemTime::now(), CENTURY).unwrap();
+        let received =
+            Received::read(proposal.clone(), std::time::SystemTime::now(), CENTURY, |_, _| None).unwrap();
         let function = received.input.args.first().cloned().unwrap_or_default();
         let function = String::from_utf8(function.to_vec()).unwrap();
         Self { chaincode: received.chaincode().to_owned(), function, proposal }
