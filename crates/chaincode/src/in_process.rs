@@ -43,11 +43,16 @@ impl Server {
 }
 
 impl InProcess {
-    /// Opens a stream, on which the chaincode registers. It must be called within a Tokio runtime.
-    pub fn connect(&self) -> PeerEnd<impl Stream<Item = Result<ChaincodeMessage, Status>> + Send + use<>> {
+    /// Opens a stream for a peer of the organisation whose MSP has this name; the chaincode registers on it. It must be
+    /// called within a Tokio runtime.
+    pub fn connect(
+        &self,
+        peer_msp_id: &str,
+    ) -> PeerEnd<impl Stream<Item = Result<ChaincodeMessage, Status>> + Send + use<>> {
         let (to_peer, from_chaincode) = mpsc::channel(OUTGOING);
         let (to_chaincode, from_peer) = mpsc::channel(OUTGOING);
-        let settings = Arc::clone(&self.settings);
+        let settings = Settings { peer_msp_id: Some(peer_msp_id.into()), ..Settings::clone(&self.settings) };
+        let settings = Arc::new(settings);
         let incoming = ReceiverStream::new(from_peer).map(Ok);
         tokio::spawn(async move {
             if let Err(error) = stream::serve(incoming, to_peer, settings).boxed().await {

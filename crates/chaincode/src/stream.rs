@@ -19,6 +19,7 @@ use crate::outbox::Outbox;
 use crate::workers::Workers;
 
 /// What a stream needs of the server it belongs to.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) chaincode: Arc<dyn Chaincode>,
     pub(crate) package_id: String,

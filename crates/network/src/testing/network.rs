@@ -288,8 +288,9 @@ impl Node {
     }
 
     fn attach(&self, package_id: &str, served: Arc<InProcess>) {
+        let msp_id = self.peer.msp_id().to_owned();
         self.peer.host().attach(package_id, move || {
-            let end = served.connect();
+            let end = served.connect(&msp_id);
             AttachedStream { incoming: end.incoming.boxed(), outgoing: end.outgoing }
         });
     }

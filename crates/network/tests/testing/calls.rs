@@ -66,6 +66,16 @@ async fn identities_have_attributes_and_the_same_certificate_everywhere() {
 }
 
 #[tokio::test]
+async fn a_contract_knows_whose_peer_carries_it_out() {
+    let ledger = testing::start(Assets).await.unwrap();
+    let alice = Identity::client("Org1MSP", "alice");
+    for msp_id in ["Org1MSP", "Org2MSP"] {
+        let asked = ledger.transaction(&alice, Assets::peer_call()).endorsed_by([msp_id]);
+        assert_eq!(asked.evaluate().await.unwrap(), msp_id);
+    }
+}
+
+#[tokio::test]
 async fn strangers_are_refused() {
     let ledger = testing::start(Assets).await.unwrap();
     let eve = Identity::client("StrangerMSP", "eve");

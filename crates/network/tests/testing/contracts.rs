@@ -74,6 +74,12 @@ impl Assets {
         Ok(count)
     }
 
+    /// Whose peer carries it out.
+    #[transaction]
+    async fn peer(&self, ctx: &Query) -> Result<String, AssetError> {
+        Ok(ctx.peer_msp_id().map_err(LedgerError::from)?.to_owned())
+    }
+
     /// The proposal's time in seconds.
     #[transaction]
     async fn now(&self, ctx: &Query) -> Result<i64, AssetError> {
