@@ -36,7 +36,7 @@ impl Server {
     /// # Errors
     /// When the package id is empty or no thread can be started.
     pub fn in_process(self) -> Result<InProcess, ServerError> {
-        let (_, _, settings) = self.into_parts()?;
+        let (_, settings) = self.into_parts()?;
         let stopping = settings.stopping.clone();
         Ok(InProcess { settings: Arc::new(settings), stopping })
     }

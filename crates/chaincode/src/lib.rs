@@ -28,14 +28,13 @@
 //!     }
 //! }
 //!
-//! # use selvedge::tls::{Identity, ServerTls};
-//! # async fn serve(identity: Identity, peers: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! let tls = ServerTls::builder(identity).require_client_certificates(peers).build()?;
-//! let server = selvedge::Server::new(Counter, "counter:0123…", tls).bind("0.0.0.0:9999").await?;
-//! server.serve(std::future::pending()).await?;
-//! # Ok(())
+//! # async fn main_of_the_program() -> selvedge::Result<()> {
+//! selvedge::serve(Counter).await // address, package id, TLS and trust from arguments, environment or a file
 //! # }
 //! ```
+//!
+//! [`serve`] is the whole `main` of most chaincode; [`settings`] says what it can be told. [`Server`] is for programs that
+//! do it themselves.
 //!
 //! Clients call `Count` and `Read`. [`mod@contract`] says how arguments and results travel and how a chaincode holds
 //! several contracts. [`Chaincode`] is the layer below: arguments in, response out.
@@ -84,7 +83,9 @@ mod message;
 mod outbox;
 mod proposal;
 mod response;
+mod serve;
 mod server;
+pub mod settings;
 mod state;
 mod stream;
 mod transaction;
@@ -111,5 +112,6 @@ pub use selvedge_identity::creator;
 pub use selvedge_macros::{ErrorCode, State, contract, transaction};
 pub use selvedge_session::chaincode::Limits as SessionLimits;
 pub use selvedge_tls as tls;
-pub use server::{BoundServer, Server, ServerError};
+pub use serve::{Result, ServeError, serve, serve_with};
+pub use server::{BoundServer, NotReady, Server, ServerError};
 pub use state::State;

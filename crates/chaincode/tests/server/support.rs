@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use selvedge::tls::{
-    ClientSecurity, ClientTls, DialError, DialOptions, Identity, Refusal, ServerSecurity, ServerTls, Target,
-    channel,
+    ClientSecurity, ClientTls, DialError, DialOptions, Identity, Refusal, Reloads, SecuritySwitch,
+    ServerSecurity, ServerTls, Target, channel,
 };
 use selvedge::{Chaincode, Context, Response, Server, ServerError};
 use selvedge_pki::{Authority, AuthoritySpec, Leaf, LeafSpec, Usage};
 use selvedge_proto::protos::ChaincodeMessage;
 use selvedge_proto::protos::chaincode_client::ChaincodeClient;
 use selvedge_proto::protos::chaincode_message::Type;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -75,7 +75,7 @@ pub(crate) fn leaf(authority: &Authority, name: &str, usage: Usage) -> Leaf {
     authority.issue(&spec).expect("a certificate")
 }
 
-fn identity(leaf: &Leaf) -> Identity {
+pub(crate) fn identity(leaf: &Leaf) -> Identity {
     Identity::from_pem(&leaf.certificate_pem, &leaf.key_pem).expect("an identity")
 }
 
@@ -83,6 +83,8 @@ fn identity(leaf: &Leaf) -> Identity {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) refusals: broadcast::Receiver<Refusal>,
+    pub(crate) security: SecuritySwitch,
+    pub(crate) reloads: Option<watch::Receiver<Reloads>>,
     /// The server's authority, and the one whose clients it lets in.
     pub(crate) servers: Authority,
     pub(crate) peers: Authority,
@@ -121,14 +123,15 @@ impl Running {
         Self::serve(server, authority("servers"), authority("peers")).await
     }
 
-    async fn serve(server: Server, servers: Authority, peers: Authority) -> Self {
+    pub(crate) async fn serve(server: Server, servers: Authority, peers: Authority) -> Self {
         let bound = server.bind("127.0.0.1:0").await.expect("a port");
         let (address, refusals) = (bound.local_addr(), bound.refusals());
+        let (security, reloads) = (bound.security(), bound.reloads());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(bound.serve(async {
             drop(stopped.await);
         }));
-        Self { address, refusals, servers, peers, stop: Some(stop), task }
+        Self { address, refusals, security, reloads, servers, peers, stop: Some(stop), task }
     }
 
     /// A client of the right authority.

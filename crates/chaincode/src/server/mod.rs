@@ -1,38 +1,27 @@
-use std::future::Future;
-use std::net::SocketAddr;
+//! Serving a chaincode: what is configured here, what runs in [`bound`], what answers in [`service`] and [`health`].
+
+mod bound;
+mod health;
+mod readiness;
+mod service;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use selvedge_proto::protos::ChaincodeMessage;
-use selvedge_proto::protos::chaincode_server;
 use selvedge_session::chaincode::Limits as SessionLimits;
 use selvedge_tls::{
-    BindError, Limits as ConnectionLimits, Listener, PeerInfo, ReceiveBudget, Refusal, ServerSecurity,
+    BindError, ConfigError, Limits as ConnectionLimits, Listener, Loaded, ReceiveBudget, ServerSecurity,
 };
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{broadcast, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
 
+pub use self::bound::BoundServer;
+pub use self::readiness::NotReady;
+pub(crate) use self::service::OUTGOING;
 use crate::Chaincode;
-use crate::message::MESSAGE_BYTES;
-use crate::stream::{self, Settings};
+use crate::settings;
+use crate::stream::Settings;
 use crate::workers::Workers;
-
-/// Messages of one stream that the connection has taken and not yet sent.
-pub(crate) const OUTGOING: usize = 16;
-
-/// Requests that one connection may have open. A peer needs one for each chaincode it reaches here.
-const REQUESTS_PER_CONNECTION: u32 = 64;
-
-/// The most bytes of headers that a request may have. A peer sends a few hundred.
-const HEADER_BYTES: u32 = 16 << 10;
-
-/// How much a peer may send ahead of what is read: on one stream, and on all streams of a connection.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Where Fabric's shims look for the MSP of the peer that they serve.
 const PEER_MSP_ID: &str = "CORE_PEER_LOCALMSPID";
@@ -60,8 +49,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Server {
     chaincode: Arc<dyn Chaincode>,
     package_id: String,
-    security: ServerSecurity,
-    connection_limits: ConnectionLimits,
+    edge: Edge,
     session_limits: SessionLimits,
     batching: bool,
     strict: bool,
@@ -71,7 +59,62 @@ pub struct Server {
     drain: Duration,
 }
 
+/// What concerns connections.
+pub(crate) struct Edge {
+    security: Security,
+    keepalive: Keepalive,
+    budget: ReceiveBudget,
+    limits: ConnectionLimits,
+}
+
+/// What the listener begins with, and whether it is read again later.
+enum Security {
+    Fixed(ServerSecurity),
+    Files(Box<Loaded>),
+}
+
+/// When a silent connection counts as dead.
+#[derive(Clone, Copy)]
+struct Keepalive {
+    interval: Duration,
+    timeout: Duration,
+}
+
 impl Server {
+    /// A server that is set up as it is told from outside. The address is not among what it takes: see [`Server::bind`].
+    ///
+    /// # Errors
+    /// When the files of the TLS configuration cannot be used.
+    pub fn from_settings(
+        chaincode: impl Chaincode,
+        settings: &settings::Settings,
+    ) -> Result<Self, ServerError> {
+        let id = settings.package_id.as_str();
+        let mut server = match &settings.tls {
+            Some(files) => Self::reloading(chaincode, id, Loaded::read(files.clone())?),
+            None => Self::new(chaincode, id, ServerSecurity::Plaintext),
+        };
+        let Keepalive { interval, timeout } = &mut server.edge.keepalive;
+        *interval = settings.keepalive_interval.unwrap_or(*interval);
+        *timeout = settings.keepalive_timeout.unwrap_or(*timeout);
+        server.peer_msp_id = settings.peer_msp_id.clone().or(server.peer_msp_id);
+        server.drain = settings.drain.unwrap_or(server.drain);
+        server.registration = settings.registration_timeout.unwrap_or(server.registration);
+        server.threads = settings.contract_threads.map_or(server.threads, |threads| threads.max(1));
+        server.batching = settings.batching.unwrap_or(server.batching);
+        server.strict = settings.strict.unwrap_or(server.strict);
+        Ok(server)
+    }
+
+    /// As [`Server::new`], with a TLS configuration that is read again whenever its files change. Good streams go on;
+    /// those of clients that would be refused now are closed. What cannot be used is reported, and the old
+    /// configuration kept: see [`BoundServer::reloads`].
+    pub fn reloading(chaincode: impl Chaincode, package_id: impl Into<String>, files: Loaded) -> Self {
+        let mut server = Self::new(chaincode, package_id, ServerSecurity::Plaintext);
+        server.edge.security = Security::Files(Box::new(files));
+        server
+    }
+
     /// A server for the chaincode whose package has this id (`label:sha256-in-hex`). The id must be exactly the one
     /// that the peer shows for the installed package.
     pub fn new(
@@ -82,8 +125,12 @@ impl Server {
         Self {
             chaincode: Arc::new(chaincode),
             package_id: package_id.into(),
-            security: security.into(),
-            connection_limits: ConnectionLimits::default(),
+            edge: Edge {
+                security: Security::Fixed(security.into()),
+                keepalive: Keepalive { interval: PING_INTERVAL, timeout: PING_TIMEOUT },
+                budget: ReceiveBudget::default(),
+                limits: ConnectionLimits::default(),
+            },
             session_limits: SessionLimits::default(),
             batching: true,
             strict: false,
@@ -97,7 +144,7 @@ impl Server {
     /// Bounds of connections and their handshakes.
     #[must_use]
     pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
-        self.connection_limits = limits;
+        self.edge.limits = limits;
         self
     }
 
@@ -143,6 +190,23 @@ impl Server {
         self
     }
 
+    /// After how much silence a connection is asked whether it lives, 60 seconds by default, and how long the answer may
+    /// take, 20 seconds by default: Fabric's figures. A connection that does not answer is closed, and its streams with
+    /// it. The peer's own questions are answered however often they come.
+    #[must_use]
+    pub fn keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.edge.keepalive = Keepalive { interval, timeout };
+        self
+    }
+
+    /// The budget of the bytes that are received. Servers of one process share one by being given clones of it; without
+    /// that each has its own.
+    #[must_use]
+    pub fn receive_budget(mut self, budget: ReceiveBudget) -> Self {
+        self.edge.budget = budget;
+        self
+    }
+
     /// How long a peer may take to accept the registration, 60 seconds by default. Then the stream is closed: a peer
     /// that refuses, because it knows no package of that id, says nothing at all.
     #[must_use]
@@ -167,14 +231,20 @@ impl Server {
         self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> Result<BoundServer, ServerError> {
-        let (security, limits, settings) = self.into_parts()?;
-        let linger = limits.linger;
-        let listener = Listener::bind(address, security, limits).await?;
-        Ok(BoundServer { listener, linger, settings })
+        let (edge, settings) = self.into_parts()?;
+        let linger = edge.limits.linger;
+        let (security, files) = match edge.security {
+            Security::Fixed(security) => (security, None),
+            Security::Files(loaded) => (loaded.tls().clone().into(), Some(loaded)),
+        };
+        let listener = Listener::bind(address, security, edge.limits).await?;
+        let reloading = files.map(|files| files.keep(listener.security()));
+        let Edge { keepalive, budget, .. } = edge;
+        Ok(BoundServer { listener, reloading, keepalive, budget, linger, settings })
     }
 
-    /// Who may connect, and what every stream needs.
-    pub(crate) fn into_parts(self) -> Result<(ServerSecurity, ConnectionLimits, Settings), ServerError> {
+    /// What concerns connections, and what every stream needs.
+    pub(crate) fn into_parts(self) -> Result<(Edge, Settings), ServerError> {
         if self.package_id.is_empty() {
             return Err(ServerError::NoPackageId);
         }
@@ -190,63 +260,7 @@ impl Server {
             stopping: CancellationToken::new(),
             drain: self.drain,
         };
-        Ok((self.security, self.connection_limits, settings))
-    }
-}
-
-/// A server whose port is open; connections wait until it serves.
-pub struct BoundServer {
-    listener: Listener,
-    /// How long a connection may take to close.
-    linger: Duration,
-    settings: Settings,
-}
-
-impl BoundServer {
-    /// The address that is listened on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr()
-    }
-
-    /// Tells of every connection that is refused, with the reason.
-    pub fn refusals(&self) -> broadcast::Receiver<Refusal> {
-        self.listener.refusals()
-    }
-
-    /// Serves until `shutdown` completes; then running transactions may end and every stream is closed.
-    ///
-    /// # Errors
-    /// When the connections cannot be served.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, linger, settings } = self;
-        let stopping = settings.stopping.clone();
-        let limit = settings.drain.saturating_add(linger);
-        let service = chaincode_server::ChaincodeServer::new(Service { settings: Arc::new(settings) })
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES);
-        let stop = async {
-            shutdown.await;
-            stopping.cancel();
-        };
-        let served = tonic::transport::Server::builder()
-            .tcp_nodelay(true)
-            .http2_keepalive_interval(Some(PING_INTERVAL))
-            .http2_keepalive_timeout(Some(PING_TIMEOUT))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_header_list_size(Some(HEADER_BYTES))
-            .max_concurrent_streams(Some(REQUESTS_PER_CONNECTION))
-            .layer(ReceiveBudget::default())
-            .serve_with_incoming_shutdown(service, listener, stop);
-        let out_of_time = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(limit).await;
-        };
-        tokio::select! {
-            result = served => result.map_err(ServerError::Serving),
-            // A peer that does not close its connection must not hold up the end.
-            () = out_of_time => Ok(()),
-        }
+        Ok((self.edge, settings))
     }
 }
 
@@ -257,6 +271,9 @@ pub enum ServerError {
     /// A peer would not answer such a registration.
     #[error("the package id is empty; it must be the one that the peer shows for the installed package")]
     NoPackageId,
+    /// The TLS configuration cannot be used.
+    #[error(transparent)]
+    Tls(#[from] ConfigError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -266,33 +283,4 @@ pub enum ServerError {
     /// The connections could not be served.
     #[error("the connections could not be served")]
     Serving(#[source] tonic::transport::Error),
-}
-
-struct Service {
-    settings: Arc<Settings>,
-}
-
-#[tonic::async_trait]
-impl chaincode_server::Chaincode for Service {
-    type ConnectStream = ReceiverStream<Result<ChaincodeMessage, Status>>;
-
-    async fn connect(
-        &self,
-        request: Request<Streaming<ChaincodeMessage>>,
-    ) -> Result<Response<Self::ConnectStream>, Status> {
-        let remote = request.extensions().get::<PeerInfo>().map(|info| info.remote_addr);
-        let (outgoing, messages) = mpsc::channel(OUTGOING);
-        let settings = Arc::clone(&self.settings);
-        let incoming = request.into_inner();
-        tokio::spawn(async move {
-            tracing::info!(?remote, package_id = settings.package_id, "a peer has connected");
-            // Boxed, since a stream's state is large and lives long.
-            match stream::serve(incoming, outgoing, settings).boxed().await {
-                Ok(()) => tracing::info!(?remote, "the peer's stream has ended"),
-                Err(error) => tracing::warn!(?remote, %error, "the peer's stream has ended"),
-            }
-        });
-        // The peer waits for the response's headers before it reads, and the chaincode speaks first.
-        Ok(Response::new(ReceiverStream::new(messages)))
-    }
 }

@@ -1,0 +1,139 @@
+//! The whole `main` of a chaincode.
+
+use std::fmt;
+use std::io::Write;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::{Settings, SettingsError};
+use crate::{Chaincode, Server, ServerError};
+
+/// What a chaincode's `main` returns.
+pub type Result<T, E = ServeError> = std::result::Result<T, E>;
+
+/// Serves a chaincode as it is told from outside, until the process is told to stop: by SIGTERM, SIGINT or SIGHUP on
+/// Unix, by Ctrl-C elsewhere. Then running transactions may end, and every stream is closed.
+///
+/// ```no_run
+/// # use selvedge::{Chaincode, Context, Response, async_trait};
+/// # struct Counter;
+/// # #[async_trait]
+/// # impl Chaincode for Counter {
+/// #     async fn invoke(&self, _ctx: &Context) -> Response { Response::success("") }
+/// # }
+/// #[tokio::main]
+/// async fn main() -> selvedge::Result<()> {
+///     selvedge::serve(Counter).await
+/// }
+/// ```
+///
+/// [`settings`](crate::settings) says what it can be told. `--help` prints that and returns. The log goes to standard
+/// error, unless the program has set up logging before; `RUST_LOG` chooses what is in it (default: `info`).
+///
+/// # Errors
+/// When a setting is missing, wrong, or given twice and differently, and when the port cannot be served. As the result of
+/// `main` the error prints what, cause and fix.
+pub async fn serve(chaincode: impl Chaincode) -> Result<()> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        // Whoever closes the pipe early has read enough.
+        let _ = std::io::stdout().write_all(Settings::help().as_bytes());
+        return Ok(());
+    }
+    start_logging();
+    let settings = Settings::sources().arguments(arguments)?.environment()?.read()?;
+    serve_with(chaincode, settings).await
+}
+
+/// The same with settings that the program has read itself.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(chaincode: impl Chaincode, settings: Settings) -> Result<()> {
+    // Caught from here on, so that a signal that comes early ends the server in good order too.
+    let stop = stop().map_err(ServeError::Signals)?;
+    settings.log();
+    let server = Server::from_settings(chaincode, &settings)?.bind(&settings.address).await?;
+    tracing::info!(address = %server.local_addr(), package_id = settings.package_id,
+        security = settings.security(), "listening");
+    let stopped = async {
+        let signal = stop.await;
+        tracing::info!(signal, "stopping: running transactions may end, new ones are refused");
+    };
+    server.serve(stopped).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The log of a program that has none yet.
+fn start_logging() {
+    let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
+    let filter = chosen.as_deref().unwrap_or("info").parse::<Targets>();
+    let wrong = filter.is_err();
+    let filter = filter.unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
+    if wrong && started.is_ok() {
+        tracing::warn!(RUST_LOG = chosen, "it cannot be understood; the level is info");
+    }
+}
+
+/// Completes with the signal's name when the process is told to stop.
+#[cfg(unix)]
+fn stop() -> std::io::Result<impl Future<Output = &'static str> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => "SIGHUP",
+        }
+    })
+}
+
+/// Completes with the signal's name when the process is told to stop.
+#[cfg(not(unix))]
+fn stop() -> std::io::Result<impl Future<Output = &'static str> + Send> {
+    Ok(async {
+        // Without the signal the server goes on until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    })
+}
+
+/// Why a chaincode could not be served. `Debug` is what `main` prints: what, cause and fix.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// What it was told cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The port cannot be served.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The process cannot listen for signals.
+    #[error("the process cannot listen for signals that stop it")]
+    Signals(#[source] std::io::Error),
+}
+
+impl fmt::Debug for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        if let Self::Settings(error) = self {
+            write!(f, "\n  cause: {}\n  fix: {}", error.cause(), error.fix())?;
+        }
+        Ok(())
+    }
+}

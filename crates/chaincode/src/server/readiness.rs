@@ -1,0 +1,61 @@
+//! Whether peers can be served.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use selvedge_tls::{SecuritySwitch, ServerSecurity, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+/// Why peers cannot be served. Whether one is connected plays no part: under Kubernetes a service gets no connections
+/// before it is ready, so that a service which waits for a connection would never be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// The server was told to stop.
+    #[error("the server is stopping")]
+    Stopping,
+    /// No peer accepts the server's certificate.
+    #[error("the server's certificate {subject} is valid from {not_before} to {not_after} only")]
+    Certificate {
+        /// Its subject.
+        subject: String,
+        /// Its first moment.
+        not_before: Timestamp,
+        /// Its last moment.
+        not_after: Timestamp,
+    },
+}
+
+#[derive(Clone)]
+pub(crate) struct Readiness {
+    stopping: CancellationToken,
+    security: SecuritySwitch,
+}
+
+impl Readiness {
+    pub(super) fn new(stopping: CancellationToken, security: SecuritySwitch) -> Self {
+        Self { stopping, security }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), NotReady> {
+        if self.stopping.is_cancelled() {
+            return Err(NotReady::Stopping);
+        }
+        let security = self.security.current();
+        let ServerSecurity::Tls(tls) = security.as_ref() else { return Ok(()) };
+        let certificate = tls.identity().certificate();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = Timestamp(i64::try_from(now).unwrap_or(i64::MAX));
+        if (certificate.not_before..=certificate.not_after).contains(&now) {
+            return Ok(());
+        }
+        Err(NotReady::Certificate {
+            subject: certificate.subject.clone(),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+        })
+    }
+
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+}
