@@ -20,7 +20,7 @@ func main() {
 
 // serve returns only when the server cannot start or ends by itself.
 func serve() error {
-	chaincode, err := contractapi.NewChaincode(new(AssetTransfer), new(Batch), new(Documents))
+	chaincode, err := contractapi.NewChaincode(new(AssetTransfer), new(Batch), new(Documents), new(Notices))
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func run(report *Report, network *client.Network, wanted *Settings) {
 		ids := batches(report, Contract{network.GetContractWithName(wanted.Chaincode, "Batch")}, owner)
 		documents(report, Contract{network.GetContractWithName(wanted.Chaincode, "Documents")}, ids, owner)
 	}
+	if wanted.Events {
+		events(report, network, wanted.Chaincode)
+	}
 }
 
 func lifeOfAnAsset(report *Report, contract Contract) {

@@ -22,8 +22,10 @@ import (
 type Settings struct {
 	// Chaincode is the name that the chaincode is committed under.
 	Chaincode string
-	// Batches asks for the checks of the contract Batch of interop/go-chaincode, too.
+	// Batches asks for the checks of the contracts Batch and Documents of interop/go-chaincode, too.
 	Batches bool
+	// Events asks for the checks of the contract Notices there, too.
+	Events bool
 
 	Channel string
 	MSPID   string
@@ -61,12 +63,13 @@ func readSettings(arguments []string) (*Settings, error) {
 	flags := flag.NewFlagSet("go-client", flag.ContinueOnError)
 	file := flags.String("config", "", "the network's description, a `FILE` of JSON")
 	flags.StringVar(&settings.Chaincode, "chaincode", "", "the `NAME` that the chaincode is committed under")
-	flags.BoolVar(&settings.Batches, "batches", false, "check the contract Batch, too")
+	flags.BoolVar(&settings.Batches, "batches", false, "check the contracts Batch and Documents, too")
+	flags.BoolVar(&settings.Events, "events", false, "check the contract Notices, too")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
 	}
 	if *file == "" || settings.Chaincode == "" || flags.NArg() > 0 {
-		return nil, errors.New("usage: go-client --config FILE --chaincode NAME [--batches]")
+		return nil, errors.New("usage: go-client --config FILE --chaincode NAME [--batches] [--events]")
 	}
 	content, err := os.ReadFile(*file)
 	if err != nil {

@@ -12,19 +12,20 @@ import { connect, hash, signers } from '@hyperledger/fabric-gateway';
 const FLAGS = {
   config: { type: 'string' },
   chaincode: { type: 'string' },
+  events: { type: 'boolean', default: false },
 };
 
 /**
  * Reads the flags `--config FILE --chaincode NAME`, or the environment's SELVEDGE_INTEROP_CONFIG and
- * SELVEDGE_INTEROP_CHAINCODE. The file is what `selvedge up --config-out` writes; the first organisation's first peer
- * is used, and its first user.
+ * SELVEDGE_INTEROP_CHAINCODE, and `--events` for the checks of the contract Notices of interop/go-chaincode. The file is
+ * what `selvedge up --config-out` writes; the first organisation's first peer is used, and its first user.
  */
 export function settings(argv, environment) {
   const { values } = parseArgs({ args: argv, options: FLAGS });
   const file = values.config ?? environment.SELVEDGE_INTEROP_CONFIG;
   const chaincode = values.chaincode ?? environment.SELVEDGE_INTEROP_CHAINCODE;
   if (!file || !chaincode) {
-    throw new Error('usage: main.js --config FILE --chaincode NAME');
+    throw new Error('usage: main.js --config FILE --chaincode NAME [--events]');
   }
   const { channels, organizations } = JSON.parse(fs.readFileSync(file, 'utf8'));
   const [organization] = organizations;
@@ -36,6 +37,7 @@ export function settings(argv, environment) {
     tlsRoots: fs.readFileSync(peer.tls_root),
     channel: channels[0],
     chaincode,
+    events: values.events,
     mspId: organization.msp_id,
     certificate: fs.readFileSync(user.certificate),
     privateKey: crypto.createPrivateKey(fs.readFileSync(user.key)),

@@ -4,6 +4,7 @@
 
 import { run } from './checks.js';
 import { open, settings } from './connection.js';
+import { follow } from './events.js';
 import { Report } from './report.js';
 
 const wanted = settings(process.argv.slice(2), process.env);
@@ -11,6 +12,9 @@ const { network, close } = open(wanted);
 const report = new Report();
 try {
   await run(report, network, wanted.chaincode);
+  if (wanted.events) {
+    await follow(report, network, wanted.chaincode);
+  }
 } finally {
   close();
 }

@@ -18,6 +18,9 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
+/// The collection in which the contract `Notices` of `interop/go-chaincode` keeps texts.
+const COLLECTIONS: &str = r#"[{"name":"notices","policy":"OR('Org1MSP.member','Org2MSP.member')"}]"#;
+
 const NAME: &str = "basic";
 const LABEL: &str = "basic_1.0";
 
@@ -84,32 +87,33 @@ impl Network {
         build.arg("--root-cert").arg(file("ca.crt")).arg("--output").arg(file("package.tgz"));
         let package_id = command::output(&mut build)?.trim().to_owned();
 
+        let collections = file("collections.json");
+        write(&collections, COLLECTIONS)?;
+        let defined = |step: &str| {
+            let mut command = self.selvedge(&["chaincode", step, "--name", NAME, "--collections-config"]);
+            command.arg(&collections);
+            command
+        };
         let peers = self.peers()?;
         for peer in &peers {
             let mut install = self.selvedge(&["chaincode", "install"]);
             command::output(self.at(&mut install, peer).arg(file("package.tgz")))?;
-            let mut approve =
-                self.selvedge(&["chaincode", "approve", "--name", NAME, "--package-id", &package_id]);
-            command::output(self.at(&mut approve, peer))?;
+            let mut approve = defined("approve");
+            command::output(self.at(approve.args(["--package-id", &package_id]), peer))?;
         }
         // Each peer takes in the others' approvals, and then the definition, in its own time.
         for peer in &peers {
-            self.until(peer, &["chaincode", "readiness", "--name", NAME])?;
+            self.until(peer, || defined("readiness"))?;
         }
-        let mut commit = self.selvedge(&["chaincode", "commit", "--name", NAME]);
-        command::output(commit.arg("--config").arg(self.description_file()))?;
+        command::output(defined("commit").arg("--config").arg(self.description_file()))?;
         for peer in &peers {
-            self.until(peer, &["chaincode", "query-committed", "--name", NAME])?;
+            self.until(peer, || self.selvedge(&["chaincode", "query-committed", "--name", NAME]))?;
         }
 
         let client_ca = file("client-ca.crt");
         let authorities: Result<String, Error> =
             peers.iter().map(|peer| workspace::read(&peer.tls_root)).collect();
-        fs::write(&client_ca, authorities?).map_err(|source| Error::File {
-            action: "write",
-            path: client_ca.clone(),
-            source,
-        })?;
+        write(&client_ca, &authorities?)?;
         Ok(Chaincode {
             name: NAME,
             package_id,
@@ -150,15 +154,19 @@ impl Network {
     }
 
     /// Asks a peer until the answer is positive.
-    fn until(&self, peer: &Peer, arguments: &[&str]) -> Result<(), Error> {
+    fn until(&self, peer: &Peer, question: impl Fn() -> Command) -> Result<(), Error> {
         let deadline = Instant::now() + AGREEMENT_LIMIT;
         loop {
-            let mut command = self.selvedge(arguments);
-            let asked = command::output(self.at(&mut command, peer));
+            let asked = command::output(self.at(&mut question(), peer));
             if asked.is_ok() || Instant::now() > deadline {
                 return asked.map(|_| ());
             }
             thread::sleep(POLL);
         }
     }
+}
+
+fn write(path: &Path, content: &str) -> Result<(), Error> {
+    let failed = |source| Error::File { action: "write", path: path.to_owned(), source };
+    fs::write(path, content).map_err(failed)
 }
