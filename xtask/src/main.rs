@@ -9,6 +9,7 @@ mod crash;
 mod deny;
 mod docs;
 mod error;
+mod first;
 mod floors;
 mod interop;
 mod mango;
@@ -45,6 +46,8 @@ enum Check {
     Mango,
     /// The official clients and shims against our network and chaincode
     Interop,
+    /// The time from nothing to the first committed transaction
+    First,
     /// Kill -9 of a network's process at random moments under load
     Crash(CrashArguments),
     /// All of these in order
@@ -60,12 +63,14 @@ impl Check {
             Self::Protos => protos::check(workspace),
             Self::Mango => mango::check(workspace),
             Self::Interop => interop::check(workspace),
+            Self::First => first::check(workspace),
             Self::Crash(arguments) => crash::check(workspace, arguments),
             Self::Ci => {
                 let crash = Self::Crash(CrashArguments::default());
-                [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Mango, Self::Interop, crash]
-                    .into_iter()
-                    .try_for_each(|check| check.run_timed(workspace))
+                let debug = [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Mango];
+                let release = [Self::Interop, Self::First, crash];
+                let mut all = debug.into_iter().chain(release);
+                all.try_for_each(|check| check.run_timed(workspace))
             }
         }
     }
@@ -78,6 +83,7 @@ impl Check {
             Self::Protos => "protos",
             Self::Mango => "mango",
             Self::Interop => "interop",
+            Self::First => "first",
             Self::Crash(_) => "crash",
             Self::Ci => return self.run(workspace),
         };

@@ -33,6 +33,21 @@ impl Workspace {
         self.metadata.target_directory.as_std_path().join(relative)
     }
 
+    /// An empty folder below the target folder: what an earlier run left is removed, what this one leaves stays for
+    /// reading.
+    pub(crate) fn fresh_folder(&self, relative: &str) -> Result<PathBuf, Error> {
+        let path = self.target(relative);
+        let failed = |action| {
+            let path = path.clone();
+            move |source| Error::File { action, path, source }
+        };
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(failed("remove"))?;
+        }
+        fs::create_dir_all(&path).map_err(failed("make"))?;
+        Ok(path)
+    }
+
     pub(crate) fn read(&self, relative: &str) -> Result<String, Error> {
         read(&self.path(relative))
     }

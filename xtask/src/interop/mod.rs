@@ -5,9 +5,7 @@ mod network;
 mod parts;
 mod process;
 
-use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::command;
@@ -16,7 +14,8 @@ use crate::workspace::Workspace;
 
 use network::Network;
 use parts::{Client, Server};
-use process::Process;
+pub(crate) use parts::{build_selvedge, selvedge};
+pub(crate) use process::Process;
 
 /// The Go client with the Node shim is left out: it would show nothing that the others do not.
 const SCENARIOS: [(Client, Server); 5] = [
@@ -51,7 +50,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
 }
 
 fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(), Error> {
-    let folder = fresh_folder(workspace, client, server)?;
+    let folder = workspace.fresh_folder(&format!("interop/{}-{}", client.name(), server.name()))?;
     let network = Network::start(parts::selvedge(workspace), &folder)?;
     let chaincode = network.deploy(&free_address()?)?;
 
@@ -68,20 +67,6 @@ fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(),
     }
     serving.kill()?;
     network.stop()
-}
-
-/// What an earlier run left is removed; what this run leaves stays for reading.
-fn fresh_folder(workspace: &Workspace, client: Client, server: Server) -> Result<PathBuf, Error> {
-    let folder = workspace.target("interop").join(format!("{}-{}", client.name(), server.name()));
-    let failed = |action| {
-        let path = folder.clone();
-        move |source| Error::File { action, path, source }
-    };
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(failed("remove"))?;
-    }
-    fs::create_dir_all(&folder).map_err(failed("make"))?;
-    Ok(folder)
 }
 
 /// An address that nobody listens on. The package names it before the server starts, so that the

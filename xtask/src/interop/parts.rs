@@ -45,6 +45,11 @@ pub(super) fn build(workspace: &Workspace) -> Result<(), Error> {
         let build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o"];
         command::run(go(workspace, folder).args(build).arg(go_binary(workspace, folder)).arg("."))?;
     }
+    build_selvedge(workspace)
+}
+
+/// Builds the command as users build it.
+pub(crate) fn build_selvedge(workspace: &Workspace) -> Result<(), Error> {
     command::run(
         Command::new("cargo")
             .args(["build", "--release", "--locked"])
@@ -53,8 +58,8 @@ pub(super) fn build(workspace: &Workspace) -> Result<(), Error> {
     )
 }
 
-/// The command, as [`build`] builds it.
-pub(super) fn selvedge(workspace: &Workspace) -> PathBuf {
+/// The command, as [`build_selvedge`] builds it.
+pub(crate) fn selvedge(workspace: &Workspace) -> PathBuf {
     workspace.target("release/selvedge")
 }
 
