@@ -47,8 +47,8 @@ impl Failure {
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();
-            // Some errors quote their cause in their own text.
-            if !self.evidence.iter().any(|told| told.contains(&text)) {
+            // Some errors quote their cause in their own text, and some are what is said first.
+            if !self.what.contains(&text) && !self.evidence.iter().any(|told| told.contains(&text)) {
                 self.evidence.push(text);
             }
             next = error.source();

@@ -51,7 +51,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Error> {
 
 fn scenario(workspace: &Workspace, client: Client, server: Server) -> Result<(), Error> {
     let folder = workspace.fresh_folder(&format!("interop/{}-{}", client.name(), server.name()))?;
-    let network = Network::start(parts::selvedge(workspace), &folder)?;
+    let network = Network::start(selvedge(workspace), &folder)?;
     let chaincode = network.deploy(&free_address()?)?;
 
     let mut command = server.command(workspace, &chaincode);

@@ -25,7 +25,7 @@ impl From<ConnectError> for Failure {
             E::NotTold { .. } | E::Channel { .. } => catalogue::NOT_TOLD,
             E::Unknown { .. } => catalogue::UNKNOWN_NAME,
             E::Description { .. } => catalogue::CONFIG_FILE,
-            E::File { .. } | E::Folder { .. } => catalogue::FILE,
+            E::NoDescription { .. } | E::File { .. } | E::Folder { .. } => catalogue::FILE,
             E::MspFolder { .. } | E::Identity { .. } => catalogue::IDENTITY,
             E::Address(_) => catalogue::ADDRESS,
             E::ClientCertificate(_) | E::Authority { .. } => catalogue::TLS_FILES,
@@ -49,7 +49,9 @@ impl From<ConnectError> for Failure {
                 known => format!("it has {}", known.join(", ")),
             }),
             E::Description { source, .. } => failure.chain(source),
-            E::File { source, .. } | E::Folder { source, .. } => failure.chain(source),
+            E::NoDescription { source, .. } | E::File { source, .. } | E::Folder { source, .. } => {
+                failure.chain(source)
+            }
             E::MspFolder { folder, files } => {
                 failure.evidence(format!("{} has {files} files where one is wanted", folder.display()))
             }

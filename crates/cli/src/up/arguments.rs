@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use selvedge_client::connect::NO_DESCRIPTION;
 use selvedge_network::{Cutting, Description};
 
 use crate::arguments::Sample;
@@ -100,7 +101,8 @@ impl Place {
     /// The folder of the network that is meant: as the command line says, or the variable that all other commands obey.
     pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
         let from = |file: &Path| {
-            let description = Description::read_file(file).map_err(|error| errors::network(&error))?;
+            let description = Description::read_file(file);
+            let description = description.map_err(|error| errors::network(&error).or_fix(NO_DESCRIPTION))?;
             Ok(description.folder)
         };
         match (&self.dir, &self.config) {

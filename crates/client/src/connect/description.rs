@@ -55,7 +55,11 @@ pub enum Role {
 
 impl Description {
     pub(super) fn read(path: &Path) -> Result<Self, ConnectError> {
-        let mut description: Self = serde_json::from_slice(&super::read(path)?)
+        let content = super::read(path).map_err(|error| match error {
+            ConnectError::File { path, source } => ConnectError::NoDescription { path, source },
+            error => error,
+        })?;
+        let mut description: Self = serde_json::from_slice(&content)
             .map_err(|source| ConnectError::Description { path: path.to_owned(), source })?;
         for organization in &mut description.organizations {
             for peer in &mut organization.peers {

@@ -34,6 +34,14 @@ pub enum ConnectError {
         /// The names that it has.
         known: Vec<String>,
     },
+    /// The network's description cannot be read.
+    #[error("cannot read the network's description {path}")]
+    NoDescription {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file does not describe a network.
     #[error("{path} does not describe a network")]
     Description {
@@ -93,6 +101,10 @@ pub enum ConnectError {
     Dial(#[from] DialError),
 }
 
+/// What to do when the file that describes a network is not there.
+pub const NO_DESCRIPTION: &str = "start a network with selvedge up and give the file that it names; what was in memory \
+                                  is gone, with its file, when its network stops";
+
 impl ConnectError {
     /// What to do about it, where that is known.
     pub fn fix(&self) -> Option<String> {
@@ -102,6 +114,7 @@ impl ConnectError {
             }
             Self::Channel { .. } => "give --channel (-C), for example -C mychannel".to_owned(),
             Self::Unknown { kind, .. } => format!("give --{kind}"),
+            Self::NoDescription { .. } => NO_DESCRIPTION.to_owned(),
             Self::Description { .. } => "give the file that selvedge up --config-out has written".to_owned(),
             Self::Folder { .. } | Self::MspFolder { .. } => {
                 "point --msp-dir (CORE_PEER_MSPCONFIGPATH) to a folder such as users/Admin@org1.example.com/msp"

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 pub use self::description::Role;
 use self::description::{Description, Peer};
-pub use self::error::ConnectError;
+pub use self::error::{ConnectError, NO_DESCRIPTION};
 use crate::{Deliver, Gateway, Lifecycle};
 
 /// The largest file that is read here: a description of thousands of peers, or a bundle of authorities.
