@@ -53,12 +53,26 @@ impl Channel {
         genesis: Option<Block>,
         signatures: Arc<VerificationCache>,
     ) -> Result<Self, ChannelError> {
-        if let Some(genesis) = &genesis {
-            // A block that is no configuration must not become the first one of a ledger.
-            ChannelConfig::from_block(genesis)?;
-        }
+        // A block that is no configuration must not become the first one of a ledger.
+        let read = |block: &Block| ChannelConfig::from_block_with(block, Some(Arc::clone(&signatures)));
+        let begun = genesis.map(|genesis| read(&genesis).map(|begun| (genesis, begun))).transpose()?;
+        Self::open_begun(storage, config, begun, signatures)
+    }
+
+    /// The same for a genesis block whose configuration was read with these signatures.
+    pub(crate) fn open_begun(
+        storage: Arc<dyn Storage>,
+        config: LedgerConfig,
+        begun: Option<(Block, ChannelConfig)>,
+        signatures: Arc<VerificationCache>,
+    ) -> Result<Self, ChannelError> {
+        let (genesis, begun) = begun.unzip();
         let ledger = Arc::new(Ledger::open(storage, config, genesis)?);
-        let config = ChannelConfig::from_block_with(&last_config(&ledger)?, Some(Arc::clone(&signatures)))?;
+        let config = match begun {
+            // The ledger has made sure that its first block is this one.
+            Some(begun) if ledger.height() == 1 => begun,
+            _ => ChannelConfig::from_block_with(&last_config(&ledger)?, Some(Arc::clone(&signatures)))?,
+        };
         Ok(Self {
             id: config.channel_id().to_owned(),
             notifier: CommitNotifier::new(Arc::clone(&ledger)),

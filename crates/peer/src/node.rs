@@ -133,12 +133,13 @@ impl Peer {
     ) -> Result<Arc<Channel>, JoinError> {
         let (id, _) = config_envelope(&genesis).map_err(ChannelError::from)?;
         // The id becomes the name of a folder, so the whole configuration is checked before.
-        ChannelConfig::from_block(&genesis).map_err(ChannelError::from)?;
+        let config = ChannelConfig::from_block_with(&genesis, Some(Arc::clone(&self.signatures)));
+        let begun = (genesis, config.map_err(ChannelError::from)?);
         let place = Place::reserve(&self.committers, &id)?;
         let mut ledger = self.config.ledgers.clone();
         ledger.folder.push(&id);
         let (storage, signatures) = (Arc::clone(&self.config.storage), Arc::clone(&self.signatures));
-        let opened = spawn_blocking(move || Channel::open(storage, ledger, Some(genesis), signatures));
+        let opened = spawn_blocking(move || Channel::open_begun(storage, ledger, Some(begun), signatures));
         let channel = Arc::new(opened.await.map_err(|_| JoinError::BrokenOff(id.clone()))??);
         let asker = Asker {
             msp_id: self.msp_id().to_owned(),

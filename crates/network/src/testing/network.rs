@@ -24,7 +24,7 @@ use selvedge_proto::protos::TxValidationCode;
 use tempfile::TempDir;
 
 use super::identity::Organization;
-use super::ordering::Ordering;
+use super::ordering::{Orderer, Ordering};
 use super::run::endorse;
 use super::setup::Deploy;
 use super::{Identity, Ledger, Setup, TestError};
@@ -34,6 +34,9 @@ use crate::{RequestSettings, genesis};
 
 /// Who orders. Nobody else may have this name.
 const ORDERERS: &str = "OrdererMSP";
+
+/// Where orderers would listen.
+const PORT: u32 = 7050;
 
 /// Cache of a ledger's state, which is in memory anyway.
 const STATE_CACHE_BYTES: usize = 1 << 20;
@@ -205,9 +208,6 @@ impl TestNetwork {
         transactions: Vec<(String, Envelope)>,
     ) -> Result<(), TestError> {
         let (ids, envelopes): (Vec<_>, Vec<_>) = transactions.into_iter().unzip();
-        for envelope in &envelopes {
-            ordering.admit(envelope).map_err(TestError::Refused)?;
-        }
         let block = ordering.order(&envelopes)?;
         self.committed(channel, block).await?;
         for (tx_id, code) in ids.into_iter().zip(self.verdicts(channel, block)?) {
@@ -282,7 +282,9 @@ impl Node {
         let channel = self.peer.channels().get(channel).ok_or(TestError::Ended)?;
         let endorsers =
             nodes.iter().map(|node| Arc::new(node.endorser.clone()) as Arc<dyn Endorser>).collect();
-        let broadcasters = vec![Arc::new(ordering.clone()) as Arc<dyn Broadcaster>];
+        let address = format!("{}:{PORT}", Organization::named(ORDERERS)?.node_name(Role::Orderer));
+        let orderer = Orderer { ordering: ordering.clone(), address, config: channel.config() };
+        let broadcasters = vec![Arc::new(orderer) as Arc<dyn Broadcaster>];
         self.gateway.set_channel(GatewayChannel { channel, endorsers, broadcasters });
         Ok(())
     }
@@ -319,16 +321,15 @@ fn begin(channel: &str, organizations: &[Arc<Organization>]) -> Result<Ordering,
     });
     let orderers = Organization::named(ORDERERS)?;
     let (identity, host) = (orderers.node(Role::Orderer)?, orderers.node_name(Role::Orderer));
-    let address = format!("{host}:7050");
     let ordering = OrderingOrganization {
         name: "OrdererOrg".to_owned(),
         msp_id: orderers.msp_id().to_owned(),
         msp: orderers.msp_config().clone(),
-        endpoints: vec![address.clone()],
+        endpoints: vec![format!("{host}:{PORT}")],
     };
     let certificate = identity.certificate_pem().clone();
     let consenter =
-        Consenter { host, port: 7050, client_tls_cert: certificate.clone(), server_tls_cert: certificate };
+        Consenter { host, port: PORT, client_tls_cert: certificate.clone(), server_tls_cert: certificate };
     let genesis = genesis::channel(channel, members.collect(), ordering, consenter);
-    Ordering::new(identity, address, genesis.map_err(TestError::setup)?.block())
+    Ok(Ordering::new(identity, genesis.map_err(TestError::setup)?.block()))
 }

@@ -21,32 +21,18 @@ use super::TestError;
 #[derive(Clone)]
 pub(super) struct Ordering {
     identity: Arc<SigningIdentity>,
-    address: String,
-    config: Arc<ChannelConfig>,
     blocks: Arc<watch::Sender<Vec<Block>>>,
 }
 
 impl Ordering {
     /// Begins a channel.
-    pub(super) fn new(
-        identity: Arc<SigningIdentity>,
-        address: String,
-        genesis: Block,
-    ) -> Result<Self, TestError> {
-        let config = Arc::new(ChannelConfig::from_block(&genesis).map_err(TestError::setup)?);
-        Ok(Self { identity, address, config, blocks: Arc::new(watch::Sender::new(vec![genesis])) })
+    pub(super) fn new(identity: Arc<SigningIdentity>, genesis: Block) -> Self {
+        Self { identity, blocks: Arc::new(watch::Sender::new(vec![genesis])) }
     }
 
     /// The channel's first block.
     pub(super) fn genesis(&self) -> Result<Block, TestError> {
         self.blocks.borrow().first().cloned().ok_or(TestError::Ended)
-    }
-
-    /// Whether the orderer takes a transaction: its creator must be one of the channel's writers, and have signed it.
-    pub(super) fn admit(&self, envelope: &Envelope) -> Result<(), String> {
-        let signed = SignedData::from_envelope(envelope).map_err(|error| error.to_string())?;
-        let writers = self.config.policy("/Channel/Writers").map_err(|error| error.to_string())?;
-        writers.evaluate(&[signed]).map_err(|error| format!("{error}: permission denied"))
     }
 
     /// Puts transactions into one block, whatever they are, and gives its number.
@@ -67,10 +53,26 @@ impl Ordering {
     }
 }
 
+/// The ordering service as gateways reach it, which looks at what it is given.
+pub(super) struct Orderer {
+    pub(super) ordering: Ordering,
+    pub(super) address: String,
+    pub(super) config: Arc<ChannelConfig>,
+}
+
+impl Orderer {
+    /// Whether the transaction's creator is one of the channel's writers, and has signed it.
+    fn admit(&self, envelope: &Envelope) -> Result<(), String> {
+        let signed = SignedData::from_envelope(envelope).map_err(|error| error.to_string())?;
+        let writers = self.config.policy("/Channel/Writers").map_err(|error| error.to_string())?;
+        writers.evaluate(&[signed]).map_err(|error| format!("{error}: permission denied"))
+    }
+}
+
 #[async_trait]
-impl Broadcaster for Ordering {
+impl Broadcaster for Orderer {
     fn msp_id(&self) -> &str {
-        self.identity.msp_id()
+        self.ordering.identity.msp_id()
     }
 
     fn address(&self) -> &str {
@@ -82,7 +84,7 @@ impl Broadcaster for Ordering {
         if let Err(info) = self.admit(&envelope) {
             return Ok(answer(Status::Forbidden, info));
         }
-        let ordered = self.order(&[envelope]);
+        let ordered = self.ordering.order(&[envelope]);
         ordered.map_err(|error| BroadcastError::Unavailable(error.to_string()))?;
         Ok(answer(Status::Success, String::new()))
     }

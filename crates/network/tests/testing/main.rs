@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod calls;
+mod chaincodes;
 mod contracts;
+mod private;
 mod starting;
 mod verdicts;
