@@ -1,10 +1,11 @@
 //! What tests compare with and what they send: the recorded corpus of a real Hyperledger Fabric network, and messages
-//! that are [spoilt](spoilt()) field by field.
+//! that are [spoilt](spoilt()) field by field or [signed as Fabric refuses it](high_s).
 //!
 //! The corpus is a folder of blocks, chaincode streams, exchanges and vectors; `README.md` inside it says what
 //! each file proves. The repository carries it as `golden/corpus.tar.gz`; the environment variable
 //! `SELVEDGE_GOLDEN_DIR` points the same tests at another corpus of the same form.
 
+mod signature;
 mod spoil;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{env, fs, io};
 
+pub use signature::high_s;
 pub use spoil::{Spoil, Spoilt, spoilt};
 
 /// All files of a corpus, by their path inside it with `/` between the parts.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use selvedge_client::ProposalBuilder;
-use selvedge_golden::spoilt;
+use selvedge_golden::{high_s, spoilt};
 use selvedge_identity::SigningIdentity;
 use selvedge_network::identities::Role;
 use selvedge_pki::Validity;
@@ -15,8 +15,8 @@ use tonic::Code;
 
 use crate::recorded::{self, same};
 use crate::support::CHANNEL;
-use crate::support::forge::{Draft, encode, foreign, high, issued, sign_proposal};
-use crate::{STAGE, Stage, is_clear};
+use crate::support::forge::{Draft, encode, expired, foreign, issued, sign_proposal};
+use crate::{STAGE, Stage, Tally, is_clear};
 
 pub(crate) const PROCESS_PROPOSAL: &str = "/protos.Endorser/ProcessProposal";
 
@@ -27,29 +27,45 @@ fn every_part_of_a_proposal_spoilt_in_turn_is_answered() {
         let good = stage.good().sign(&stage.identity).unwrap().signed;
         let signed_anew = spoilt(&good.proposal_bytes).into_iter().map(|spoilt| {
             let signed = sign_proposal(&stage.identity, spoilt.bytes.into());
-            (format!("{} {:?}, signed", spoilt.field, spoilt.spoil), encode(&signed))
+            (format!("proposal {} {:?}", spoilt.field, spoilt.spoil), encode(&signed))
         });
         let as_it_is = spoilt(&encode(&good)).into_iter();
         let as_it_is =
             as_it_is.map(|spoilt| (format!("{} {:?}", spoilt.field, spoilt.spoil), spoilt.bytes.into()));
-        let (mut refused, mut endorsed) = (0, 0);
+        let mut tally = Tally::default();
         for (what, request) in signed_anew.chain(as_it_is) {
             let answer = line.call(PROCESS_PROPOSAL, &[request], 1).await;
-            match answer.messages.first() {
-                None => is_clear(&what, answer.ended()),
-                Some(message) => {
-                    let response = ProposalResponse::decode(message.clone()).unwrap();
-                    let inner = response.response.unwrap();
-                    assert_eq!(response.endorsement.is_some(), inner.status == 200, "{what}: {inner:?}");
-                    assert!(inner.status == 200 || !inner.message.is_empty(), "{what}: {inner:?}");
-                    endorsed += usize::from(inner.status == 200);
-                    refused += usize::from(inner.status != 200);
-                    continue;
-                }
+            let Some(message) = answer.messages.first() else {
+                is_clear(&what, answer.ended());
+                tally.refused();
+                continue;
+            };
+            let response = ProposalResponse::decode(message.clone()).unwrap();
+            let inner = response.response.unwrap();
+            assert_eq!(response.endorsement.is_some(), inner.status == 200, "{what}: {inner:?}");
+            if inner.status == 200 {
+                tally.taken(&what);
+            } else {
+                assert!(!inner.message.is_empty(), "{what}: {inner:?}");
+                tally.refused();
             }
-            refused += 1;
         }
-        assert!(refused > 200 && endorsed > 10, "{refused} refused, {endorsed} endorsed");
+        assert!(
+            tally.refused > 200 && tally.taken > 10,
+            "{} refused, {} endorsed",
+            tally.refused,
+            tally.taken
+        );
+        // Parts of a second, the chaincode's language, its name beside the one of the header, and its arguments.
+        let optional = [
+            "proposal 1.1.3.2",
+            "proposal 2.1.1.1",
+            "proposal 2.1.1.2",
+            "proposal 2.1.1.2.2",
+            "proposal 2.1.1.3.1",
+            "proposal 2.1.1.3.1#1",
+        ];
+        assert_eq!(tally.optional, optional);
         stage.works(&line).await;
     });
 }
@@ -72,20 +88,20 @@ fn spec(spec: Option<ChaincodeSpec>) -> impl FnOnce(&mut Draft) {
 }
 
 /// What each label of the recordings says is wrong, done to a proposal of this network.
-fn wrong(stage: &Stage, label: &str) -> SignedProposal {
+pub(crate) fn wrong(stage: &Stage, label: &str) -> SignedProposal {
     let (organization, good) = (stage.organization(), by(stage, &stage.identity));
     let client = |role, validity| issued(organization, role, validity);
     let kind = |kind| changed(stage, |draft| draft.channel.r#type = kind);
     let aged = |age: i64| changed(stage, |draft| draft.channel.timestamp.as_mut().unwrap().seconds -= age);
     match label {
-        "expired identity" => by(stage, &client(Some(Role::Client), Validity::expired())),
+        "expired identity" => by(stage, &expired(organization)),
         "identity without role OU" => by(stage, &client(None, Validity::default())),
         "identity of a foreign CA" => by(stage, &foreign(organization.msp_id())),
         "identity of an org that is not in the channel" => by(stage, &foreign("Org3MSP")),
         "peer identity as creator" => by(stage, &client(Some(Role::Peer), Validity::default())),
         "bad signature" => SignedProposal { signature: "signature".into(), ..good },
         "no signature" => SignedProposal { signature: Bytes::new(), ..good },
-        "high-S signature" => SignedProposal { signature: high(&good.signature), ..good },
+        "high-S signature" => SignedProposal { signature: high_s(&good.signature).into(), ..good },
         "signature of another user" => {
             sign_proposal(&client(Some(Role::Client), Validity::default()), good.proposal_bytes)
         }

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use tonic::Code;
 
 use crate::broadcast::BROADCAST;
-use crate::deliver::{DELIVER, FILTERED, ORDERER, WITH_PRIVATE_DATA};
+use crate::chaincode::CONNECT;
+use crate::deliver::{DELIVER, FILTERED, ORDERER, WITH_PRIVATE_DATA, delivers};
 use crate::endorser::PROCESS_PROPOSAL;
 use crate::gateway::{CHAINCODE_EVENTS, COMMIT_STATUS, ENDORSE, EVALUATE, SUBMIT};
-use crate::support::line::{Line, frame};
+use crate::support::line::{Line, broken, frame};
 use crate::{STAGE, is_clear};
 
 const OF_PEERS: [&str; 9] = [
@@ -23,21 +24,6 @@ const OF_PEERS: [&str; 9] = [
 ];
 
 const OF_ORDERERS: [&str; 2] = [BROADCAST, ORDERER];
-
-/// Bytes that a body consists of, none of them a whole message of the right kind.
-pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>)> {
-    let length = |length: u32, content: &[u8]| [&[0], &length.to_be_bytes()[..], content].concat();
-    vec![
-        ("a frame's head in half", vec![0, 0, 0]),
-        ("a message that ends too early", length(100, b"abc")),
-        ("a message of 4 GiB", length(u32::MAX, b"abc")),
-        ("a message just above the limit", length((100 << 20) + 1, b"abc")),
-        ("a compressed message", [&[1], &frame(b"abc")[1..]].concat()),
-        ("a frame of no kind", [&[7], &frame(b"abc")[1..]].concat()),
-        ("no protobuf", frame(b"\xff\xff\xff")),
-        ("a field that ends too early", frame(b"\x0a\x7fabc")),
-    ]
-}
 
 async fn all_are_refused(line: &Line, paths: &[&str]) {
     for path in paths {
@@ -103,12 +89,23 @@ fn unknown_methods_and_services_are_told() {
 /// Calls that are given up in the middle of a message, again and again, leave their places free.
 #[test]
 fn calls_that_are_given_up_in_the_middle_leave_nothing_behind() {
+    /// More often than there are requests on one connection of a chaincode server.
+    const TIMES: usize = 100;
     STAGE.run(async |stage| {
-        let line = stage.peer(0).await;
-        for round in 0..60 {
-            let path = OF_PEERS[round % OF_PEERS.len()];
-            line.give_up(path, frame(&[7; 1000])[..500].to_vec()).await;
+        let (peer, orderer, chaincode) =
+            (stage.peer(0).await, stage.orderer().await, stage.chaincode().await);
+        let half = || frame(&[7; 1000])[..500].to_vec();
+        for (line, paths) in [(&peer, &OF_PEERS[..]), (&orderer, &OF_ORDERERS), (&chaincode, &[CONNECT])] {
+            for round in 0..TIMES {
+                line.give_up(paths[round % paths.len()], half()).await;
+            }
+            assert!(line.is_unbroken(), "{paths:?}");
         }
-        stage.works(&line).await;
+        delivers(stage, &orderer, ORDERER).await;
+        let registration = chaincode.send_on(CONNECT, frame(b""), 1).await;
+        assert!(!registration.messages.is_empty(), "{registration:?}");
+        assert!(chaincode.is_unbroken());
+        stage.works(&peer).await;
+        stage.commits("after what was given up").await;
     });
 }

@@ -5,8 +5,6 @@ use prost::Message;
 use selvedge_client::ProposalBuilder;
 use selvedge_golden::spoilt;
 use selvedge_identity::SigningIdentity;
-use selvedge_network::identities::Role;
-use selvedge_pki::Validity;
 use selvedge_proto::common::Envelope;
 use selvedge_proto::gateway::{
     ChaincodeEventsRequest, CommitStatusRequest, CommitStatusResponse, EndorseRequest, EvaluateRequest,
@@ -16,11 +14,12 @@ use selvedge_proto::orderer::seek_position::Type as Position;
 use selvedge_proto::orderer::{SeekNewest, SeekOldest, SeekPosition, SeekSpecified};
 use selvedge_proto::protos::{SignedProposal, TxValidationCode};
 
+use crate::broadcast::UNREAD_BY_ORDERERS;
 use crate::recorded::{self, same};
 use crate::support::CHANNEL;
-use crate::support::forge::{Draft, encode, foreign, issued, sign_payload, sign_proposal};
+use crate::support::forge::{Draft, encode, expired, foreign, sign_payload, sign_proposal};
 use crate::support::line::{Answer, Line};
-use crate::{STAGE, Stage, is_clear};
+use crate::{STAGE, Stage, Tally, is_clear};
 
 pub(crate) const EVALUATE: &str = "/gateway.Gateway/Evaluate";
 pub(crate) const ENDORSE: &str = "/gateway.Gateway/Endorse";
@@ -28,20 +27,24 @@ pub(crate) const SUBMIT: &str = "/gateway.Gateway/Submit";
 pub(crate) const COMMIT_STATUS: &str = "/gateway.Gateway/CommitStatus";
 pub(crate) const CHAINCODE_EVENTS: &str = "/gateway.Gateway/ChaincodeEvents";
 
-fn evaluate(proposal: Option<SignedProposal>) -> Bytes {
+pub(crate) fn evaluate(proposal: Option<SignedProposal>) -> Bytes {
     encode(&EvaluateRequest { proposed_transaction: proposal, ..EvaluateRequest::default() })
 }
 
-fn endorse(proposal: Option<SignedProposal>) -> Bytes {
+pub(crate) fn endorse(proposal: Option<SignedProposal>) -> Bytes {
     encode(&EndorseRequest { proposed_transaction: proposal, ..EndorseRequest::default() })
 }
 
-fn submit(channel_id: &str, envelope: Option<Envelope>) -> Bytes {
+pub(crate) fn submit(channel_id: &str, envelope: Option<Envelope>) -> Bytes {
     let channel_id = channel_id.to_owned();
     encode(&SubmitRequest { prepared_transaction: envelope, channel_id, ..SubmitRequest::default() })
 }
 
-fn commit_status(identity: &SigningIdentity, channel_id: &str, transaction_id: &str) -> CommitStatusRequest {
+pub(crate) fn commit_status(
+    identity: &SigningIdentity,
+    channel_id: &str,
+    transaction_id: &str,
+) -> CommitStatusRequest {
     CommitStatusRequest {
         transaction_id: transaction_id.to_owned(),
         channel_id: channel_id.to_owned(),
@@ -49,7 +52,7 @@ fn commit_status(identity: &SigningIdentity, channel_id: &str, transaction_id: &
     }
 }
 
-fn events(identity: &SigningIdentity, start: Position) -> ChaincodeEventsRequest {
+pub(crate) fn events(identity: &SigningIdentity, start: Position) -> ChaincodeEventsRequest {
     ChaincodeEventsRequest {
         channel_id: CHANNEL.to_owned(),
         chaincode_id: "basic".to_owned(),
@@ -59,7 +62,7 @@ fn events(identity: &SigningIdentity, start: Position) -> ChaincodeEventsRequest
     }
 }
 
-fn signed_status(identity: &SigningIdentity, request: impl Into<Bytes>) -> Bytes {
+pub(crate) fn signed_status(identity: &SigningIdentity, request: impl Into<Bytes>) -> Bytes {
     let request = request.into();
     let signature = identity.sign(&request).unwrap();
     encode(&SignedCommitStatusRequest { request, signature })
@@ -71,12 +74,18 @@ fn signed_events(identity: &SigningIdentity, request: impl Into<Bytes>) -> Bytes
 }
 
 /// Either the call went well or it was refused clearly.
-fn counted(what: &str, answer: &Answer, refused: &mut usize) {
+fn counted(what: &str, answer: &Answer, tally: &mut Tally) {
     if answer.messages.is_empty() {
         is_clear(what, answer.ended());
-        *refused += 1;
+        tally.refused();
+    } else {
+        tally.taken(what);
     }
 }
+
+/// The parts that a proposal may lack: parts of a second, the chaincode's language, and arguments.
+const OPTIONAL_IN_PROPOSALS: [&str; 4] =
+    ["proposal 1.1.3.2", "proposal 2.1.1.1", "proposal 2.1.1.3.1", "proposal 2.1.1.3.1#1"];
 
 /// Each proposal inside a request is spoilt and signed anew; and so is the request around it, as it is.
 fn spoilt_requests(stage: &Stage, request: impl Fn(Option<SignedProposal>) -> Bytes) -> Vec<(String, Bytes)> {
@@ -95,11 +104,12 @@ fn spoilt_requests(stage: &Stage, request: impl Fn(Option<SignedProposal>) -> By
 #[test]
 fn every_part_of_an_evaluation_spoilt_in_turn_is_answered() {
     STAGE.run(async |stage| {
-        let (line, mut refused) = (stage.peer(0).await, 0);
+        let (line, mut tally) = (stage.peer(0).await, Tally::default());
         for (what, request) in spoilt_requests(stage, evaluate) {
-            counted(&what, &line.call(EVALUATE, &[request], 1).await, &mut refused);
+            counted(&what, &line.call(EVALUATE, &[request], 1).await, &mut tally);
         }
-        assert!(refused > 100, "{refused}");
+        assert!(tally.refused > 100, "{}", tally.refused);
+        assert_eq!(tally.optional, OPTIONAL_IN_PROPOSALS);
         stage.works(&line).await;
     });
 }
@@ -107,11 +117,12 @@ fn every_part_of_an_evaluation_spoilt_in_turn_is_answered() {
 #[test]
 fn every_part_of_an_endorsement_spoilt_in_turn_is_answered() {
     STAGE.run(async |stage| {
-        let (line, mut refused) = (stage.peer(0).await, 0);
+        let (line, mut tally) = (stage.peer(0).await, Tally::default());
         for (what, request) in spoilt_requests(stage, endorse) {
-            counted(&what, &line.call(ENDORSE, &[request], 1).await, &mut refused);
+            counted(&what, &line.call(ENDORSE, &[request], 1).await, &mut tally);
         }
-        assert!(refused > 100, "{refused}");
+        assert!(tally.refused > 100, "{}", tally.refused);
+        assert_eq!(tally.optional, OPTIONAL_IN_PROPOSALS);
         stage.works(&line).await;
         stage.commits("endorsed").await;
     });
@@ -123,7 +134,7 @@ fn every_part_of_a_submission_spoilt_in_turn_gets_one_verdict_from_both_peers() 
     STAGE.run(async |stage| {
         let line = stage.peer(0).await;
         let (_, envelope) = stage.endorsed("submitted").await;
-        let (mut refused, mut ordered) = (0, 0);
+        let mut tally = Tally::default();
         let inside = spoilt(&envelope.payload).into_iter().map(|spoilt| {
             let what = format!("payload {} {:?}", spoilt.field, spoilt.spoil);
             (what, submit(CHANNEL, Some(sign_payload(&stage.identity, spoilt.bytes))))
@@ -134,10 +145,18 @@ fn every_part_of_a_submission_spoilt_in_turn_gets_one_verdict_from_both_peers() 
             around.map(|spoilt| (format!("{} {:?}", spoilt.field, spoilt.spoil), spoilt.bytes.into()));
         for (what, request) in inside.chain(around) {
             let answer = line.call(SUBMIT, &[request], 1).await;
-            ordered += usize::from(!answer.messages.is_empty());
-            counted(&what, &answer, &mut refused);
+            counted(&what, &answer, &mut tally);
         }
-        assert!(refused > 20 && ordered > 100, "{refused} refused, {ordered} ordered");
+        assert!(
+            tally.refused > 20 && tally.taken > 100,
+            "{} refused, {} ordered",
+            tally.refused,
+            tally.taken
+        );
+        // What lies behind the header is for the peers to judge.
+        let before_ordering: Vec<_> =
+            tally.optional.iter().filter(|part| !part.starts_with("payload 2")).collect();
+        assert_eq!(before_ordering, UNREAD_BY_ORDERERS);
         stage.works(&line).await;
         stage.commits("after the spoilt ones").await;
         agree(stage).await;
@@ -178,11 +197,12 @@ fn every_part_of_a_question_for_a_status_spoilt_in_turn_is_answered() {
         let around = spoilt(&good).into_iter().filter(|spoilt| !spoilt.field.contains('.'));
         let around =
             around.map(|spoilt| (format!("{} {:?}", spoilt.field, spoilt.spoil), spoilt.bytes.into()));
-        let mut refused = 0;
+        let mut tally = Tally::default();
         for (what, request) in inside.chain(around) {
-            counted(&what, &line.call(COMMIT_STATUS, &[request], 1).await, &mut refused);
+            counted(&what, &line.call(COMMIT_STATUS, &[request], 1).await, &mut tally);
         }
-        assert!(refused > 15, "{refused}");
+        assert!(tally.refused > 15, "{}", tally.refused);
+        assert_eq!(tally.optional, Vec::<String>::new(), "all of a question is needed");
         stage.works(&line).await;
     });
 }
@@ -206,16 +226,18 @@ fn every_part_of_a_question_for_events_spoilt_in_turn_is_answered() {
         let around = spoilt(&good).into_iter().filter(|spoilt| !spoilt.field.contains('.'));
         let around =
             around.map(|spoilt| (format!("{} {:?}", spoilt.field, spoilt.spoil), spoilt.bytes.into()));
-        let (mut refused, mut followed) = (0, 0);
+        let mut tally = Tally::default();
         for (what, request) in inside.chain(around) {
             // Whoever is let in may wait for events; all others are told at once.
             let answer = line.call(CHAINCODE_EVENTS, &[request], 0).await;
             match answer.status {
-                Some(_) => counted(&what, &answer, &mut refused),
-                None => followed += 1,
+                Some(_) => counted(&what, &answer, &mut tally),
+                None => tally.taken(&what),
             }
         }
-        assert!(refused > 20 && followed > 5, "{refused} refused, {followed} followed");
+        assert!(tally.refused > 20 && tally.taken > 5, "{} refused, {} followed", tally.refused, tally.taken);
+        // Events of no chaincode, and those from the next block or from block 0 on.
+        assert_eq!(tally.optional, ["request 2", "request 4", "request 4.3", "request 4.3.1"]);
         assert_eq!(
             line.call(CHAINCODE_EVENTS, &[good], 1).await.messages.len(),
             1,
@@ -225,7 +247,7 @@ fn every_part_of_a_question_for_events_spoilt_in_turn_is_answered() {
     });
 }
 
-async fn is_as_recorded(line: &Line, label: &str, path: &str, request: Bytes) {
+pub(crate) async fn is_as_recorded(line: &Line, label: &str, path: &str, request: Bytes) {
     let answer = line.call(path, &[request], 1).await;
     let (code, message) = recorded::status("gateway", label);
     let (our_code, ours) = answer.ended();
@@ -247,7 +269,7 @@ fn golden_wrong_evaluations_and_endorsements_are_refused_in_fabrics_words() {
             change(&mut draft);
             Some(draft.sign(&stage.identity))
         };
-        let expired = issued(organization, Some(Role::Client), Validity::expired());
+        let expired = expired(organization);
         let (foreign_one, third) = (foreign(organization.msp_id()), foreign("Org3MSP"));
         let unsigned = SignedProposal { signature: "bad".into(), ..signed(stage.good()) };
         let cases = [

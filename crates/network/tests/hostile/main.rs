@@ -13,6 +13,7 @@ mod frames;
 mod gateway;
 mod lifecycle;
 mod recorded;
+mod refusals;
 mod sizes;
 
 use std::sync::{Arc, LazyLock};
@@ -152,4 +153,26 @@ fn is_clear(what: &str, (code, message): (Code, &str)) {
     assert_ne!(code, Code::Ok, "{what}");
     assert!(!message.is_empty(), "{what}: {code:?} without a text");
     assert!(!message.contains("panic"), "{what}: {message}");
+}
+
+/// What became of messages each of which has a part spoilt.
+#[derive(Default)]
+struct Tally {
+    refused: usize,
+    taken: usize,
+    /// The parts that were left out of a message that was taken. They are listed in full, so that a part whose absence
+    /// nobody notices any more shows.
+    optional: Vec<String>,
+}
+
+impl Tally {
+    fn refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// `what` was done to a message that was taken: the part and the way in which it was spoilt.
+    fn taken(&mut self, what: &str) {
+        self.taken += 1;
+        self.optional.extend(what.strip_suffix(" Missing").map(str::to_owned));
+    }
 }

@@ -5,7 +5,7 @@ use prost::Message;
 use selvedge_client::ProposalBuilder;
 use selvedge_identity::SigningIdentity;
 use selvedge_network::identities::{Organization, Role};
-use selvedge_pki::{Authority, LeafSpec, Usage, Validity};
+use selvedge_pki::{Authority, LeafSpec, Usage, Validity, time};
 use selvedge_proto::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::protos::{ChaincodeProposalPayload, Proposal, SignedProposal};
 
@@ -85,6 +85,14 @@ pub(crate) fn issued(organization: &Organization, role: Option<Role>, validity: 
     issue(organization.authority(), organization.msp_id(), role, validity)
 }
 
+/// A client of an organisation whose time is over, and who is beyond reproach otherwise: the certificate became valid
+/// after that of its authority.
+pub(crate) fn expired(organization: &Organization) -> SigningIdentity {
+    let ago = |seconds| time::OffsetDateTime::now_utc() - time::Duration::seconds(seconds);
+    let validity = Validity { not_before: ago(60), not_after: ago(30) };
+    issued(organization, Some(Role::Client), validity)
+}
+
 /// An identity that says it is of an MSP, by an authority that the MSP does not know.
 pub(crate) fn foreign(msp_id: &str) -> SigningIdentity {
     issue(&Authority::new(&Default::default()).unwrap(), msp_id, Some(Role::Client), Validity::default())
@@ -101,29 +109,6 @@ fn issue(authority: &Authority, msp_id: &str, role: Option<Role>, validity: Vali
         })
         .unwrap();
     SigningIdentity::from_pem(msp_id, leaf.certificate_pem.as_bytes(), leaf.key_pem.as_bytes()).unwrap()
-}
-
-/// The same signature in its other form, which Fabric refuses: the second number is the group's order minus it.
-pub(crate) fn high(signature: &[u8]) -> Bytes {
-    /// The order of P-256.
-    const ORDER: [u8; 32] = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
-        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
-    ];
-    // A sequence of two integers: 30 length 02 length r 02 length s, all lengths below 128.
-    let first_end = 4 + usize::from(signature[3]);
-    let second = &signature[first_end + 2..];
-    let mut number = [0; 32];
-    number[32 - second.len().min(32)..].copy_from_slice(&second[second.len().saturating_sub(32)..]);
-    let (mut high, mut borrow) = ([0_u8; 33], 0_i16);
-    for place in (0..32).rev() {
-        let difference = i16::from(ORDER[place]) - i16::from(number[place]) - borrow;
-        borrow = i16::from(difference < 0);
-        high[place + 1] = difference.rem_euclid(256) as u8;
-    }
-    // The high form's first bit is set, so that it needs the zero in front.
-    let integers = [&signature[2..first_end], &[2, 33], &high].concat();
-    [&[0x30, u8::try_from(integers.len()).unwrap()], &integers[..]].concat().into()
 }
 
 pub(crate) fn encode(message: &impl Message) -> Bytes {

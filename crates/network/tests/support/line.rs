@@ -8,14 +8,18 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
+use prost::Message;
+use selvedge_proto::gateway::ErrorDetail;
+use selvedge_proto::google::rpc;
+use selvedge_proto::prost_types::Any;
 use selvedge_tls::{ClientSecurity, ClientTls, Connector};
 use tokio::sync::oneshot;
-use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::request::Builder;
 use tonic::codegen::http::{HeaderMap, Request, Uri};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use super::{PATIENCE, within};
 
@@ -30,7 +34,7 @@ pub(crate) struct Line {
 pub(crate) struct Answer {
     pub(crate) messages: Vec<Bytes>,
     /// The status; absent if the call goes on.
-    pub(crate) status: Option<(Code, String)>,
+    pub(crate) status: Option<Status>,
 }
 
 impl Line {
@@ -117,8 +121,15 @@ impl Answer {
     /// The status of a call that ended.
     #[track_caller]
     pub(crate) fn ended(&self) -> (Code, &str) {
-        let (code, message) = self.status.as_ref().unwrap();
-        (*code, message)
+        let status = self.status.as_ref().unwrap();
+        (status.code(), status.message())
+    }
+
+    /// What each node said that the gateway asked, if it failed for that.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let status = rpc::Status::decode(self.status.as_ref().unwrap().details()).unwrap();
+        let detail = |any: &Any| ErrorDetail::decode(&*any.value).unwrap().message;
+        status.details.iter().map(detail).collect()
     }
 }
 
@@ -135,7 +146,23 @@ pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     [&[0], &length.to_be_bytes()[..], message].concat()
 }
 
-fn message_of(bytes: &mut BytesMut) -> Option<Bytes> {
+/// Bytes that a call's body may consist of, none of them a whole message of the right kind.
+pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>)> {
+    let length = |length: u32, content: &[u8]| [&[0], &length.to_be_bytes()[..], content].concat();
+    vec![
+        ("a frame's head in half", vec![0, 0, 0]),
+        ("a message that ends too early", length(100, b"abc")),
+        ("a message of 4 GiB", length(u32::MAX, b"abc")),
+        ("a message just above the limit", length((100 << 20) + 1, b"abc")),
+        ("a compressed message", [&[1], &frame(b"abc")[1..]].concat()),
+        ("a frame of no kind", [&[7], &frame(b"abc")[1..]].concat()),
+        ("no protobuf", frame(b"\xff\xff\xff")),
+        ("a field that ends too early", frame(b"\x0a\x7fabc")),
+    ]
+}
+
+/// Takes the next message out of what has come, once it is whole.
+pub(crate) fn message_of(bytes: &mut BytesMut) -> Option<Bytes> {
     let length = u32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?) as usize;
     if bytes.len() < 5 + length {
         return None;
@@ -144,11 +171,11 @@ fn message_of(bytes: &mut BytesMut) -> Option<Bytes> {
     Some(bytes.split_to(length).freeze())
 }
 
-fn status_of(headers: &HeaderMap) -> Option<(Code, String)> {
+fn status_of(headers: &HeaderMap) -> Option<Status> {
     let code = headers.get("grpc-status")?;
-    let status = tonic::Status::from_header_map(headers).unwrap();
+    let status = Status::from_header_map(headers).unwrap();
     assert_eq!(code.to_str().unwrap(), (status.code() as i32).to_string());
-    Some((status.code(), status.message().to_owned()))
+    Some(status)
 }
 
 #[derive(Clone)]
