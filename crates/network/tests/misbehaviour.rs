@@ -164,6 +164,14 @@ async fn messages_out_of_turn_harm_nobody() {
     let refused = session.receive().await;
     assert_eq!((refused.r#type(), refused.txid.as_str()), (Type::Error, "nobody's"));
     says(&String::from_utf8_lossy(&refused.payload), &["no ledger context"]);
+    // The transaction's id on another channel is another transaction.
+    let elsewhere = ChaincodeMessage { channel_id: "otherchannel".to_owned(), ..transaction.clone() };
+    session.complete(&elsewhere, "stolen").await;
+    session.ask_put(&elsewhere, "k", "stolen".into()).await;
+    let refused = session.receive().await;
+    assert_eq!((refused.r#type(), refused.channel_id.as_str()), (Type::Error, "otherchannel"));
+    assert_eq!(refused.txid, transaction.txid);
+    says(&String::from_utf8_lossy(&refused.payload), &["no ledger context"]);
     // The transaction itself goes on.
     session.ask_get(&transaction, "k").await;
     assert_eq!(session.receive().await.r#type(), Type::Response);
@@ -327,7 +335,9 @@ async fn a_stream_that_is_dropped_fails_what_runs_on_it() {
 async fn a_silent_transaction_runs_into_the_configured_timeout() {
     let mut stage = Stage::with(|config| config.chaincode.execute = Duration::from_secs(1)).await;
     let (running, mut session, transaction) = stage.transaction().await;
-    says(&failed(running).await, &["timeout expired while executing transaction"]);
+    // The default is 30 seconds, which would be too late.
+    let error = tokio::time::timeout(Duration::from_secs(20), failed(running)).await.unwrap();
+    says(&error, &["timeout expired while executing transaction"]);
     session.complete(&transaction, "too late").await;
     stage.next_works_on(&mut session).await;
     stage.end().await;

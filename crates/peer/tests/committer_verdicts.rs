@@ -9,6 +9,7 @@ use bytes::Bytes;
 use committer_support::source::TestSource;
 use committer_support::{CHANNEL, LONG, Network, header, until_told};
 use prost::Message;
+use selvedge_golden::high_s;
 use selvedge_identity::SigningIdentity;
 use selvedge_ledger::block::validation_codes;
 use selvedge_ledger::storage::{MemoryStorage, Storage};
@@ -17,7 +18,7 @@ use selvedge_peer::channel::Channel;
 use selvedge_peer::node::Peer;
 use selvedge_proto::common::{Envelope, Payload};
 use selvedge_proto::protos::TxValidationCode::{self, *};
-use selvedge_proto::protos::{ChaincodeActionPayload, Transaction};
+use selvedge_proto::protos::{ChaincodeActionPayload, Endorsement, Transaction};
 
 /// A peer of Org1 that has joined, with the chaincodes defined by block 1.
 struct Joined {
@@ -113,10 +114,28 @@ async fn an_endorsement_of_other_bytes_does_not_count() {
     let [one, two] = &joined.network.orgs;
     let draft = joined.network.draft("basic").put("key", "value");
     // The first endorser's signature comes again under the name of the second, who signed nothing.
-    let swapped =
-        swap_endorsers(&draft.clone().endorsed_by(&[&one.peer, &one.peer]).entry(), &one.peer, &two.peer);
+    let swapped = draft.clone().endorsed_by(&[&one.peer, &one.peer]).entry();
+    let swapped = with_endorsements(&swapped, |endorsements| {
+        endorsements[1].endorser = two.peer.serialized().clone();
+    });
     let swapped = resign(&swapped, &one.client);
     assert_eq!(joined.commit(vec![swapped, draft.entry()]).await, [EndorsementPolicyFailure, Valid]);
+}
+
+/// It holds mathematically, and whoever has the low form can make it; so it must be no second way to sign.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_high_s_signature_of_an_endorser_or_a_creator_does_not_count() {
+    let joined = Joined::new().await;
+    let client = &joined.network.orgs[0].client;
+    let entry = joined.network.draft("basic").put("key", "value").entry();
+    let endorsed = with_endorsements(&entry, |endorsements| {
+        endorsements[1].signature = high_s(&endorsements[1].signature).into();
+    });
+    let endorsed = resign(&endorsed, client);
+    let mut created = Envelope::decode(entry.clone()).unwrap();
+    created.signature = high_s(&created.signature).into();
+    let entries = vec![endorsed, created.encode_to_vec().into(), entry];
+    assert_eq!(joined.commit(entries).await, [EndorsementPolicyFailure, BadCreatorSignature, Valid]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,15 +226,13 @@ async fn only_members_keep_private_writes() {
     outsider.shutdown().await;
 }
 
-/// Replaces the second endorser of an entry by another one, and keeps the signatures.
-fn swap_endorsers(entry: &Bytes, from: &SigningIdentity, to: &SigningIdentity) -> Bytes {
+/// An entry with its endorsements changed, under the signature that it had.
+fn with_endorsements(entry: &Bytes, change: impl FnOnce(&mut Vec<Endorsement>)) -> Bytes {
     let envelope = Envelope::decode(entry.clone()).unwrap();
     let mut payload = Payload::decode(envelope.payload).unwrap();
     let mut transaction = Transaction::decode(payload.data).unwrap();
     let mut action = ChaincodeActionPayload::decode(transaction.actions[0].payload.clone()).unwrap();
-    let endorsements = &mut action.action.as_mut().unwrap().endorsements;
-    assert_eq!(endorsements[1].endorser, from.serialized());
-    endorsements[1].endorser = to.serialized().clone();
+    change(&mut action.action.as_mut().unwrap().endorsements);
     transaction.actions[0].payload = action.encode_to_vec().into();
     payload.data = transaction.encode_to_vec().into();
     Envelope { payload: payload.encode_to_vec().into(), signature: envelope.signature }.encode_to_vec().into()

@@ -145,7 +145,7 @@ async fn a_transaction_that_takes_too_long_is_given_up_and_the_stream_goes_on() 
     let running = call(&peer, &package_id, "tx");
     let mut session = server.accept_ready(&package_id).await;
     let transaction = session.receive().await;
-    let error = within(running).await.unwrap().unwrap_err();
+    let error = before_the_default(running).await.unwrap().unwrap_err();
     let text = "failed to execute transaction tx: error sending: timeout expired while executing transaction";
     assert_eq!(error.for_client("tx"), text);
 
@@ -169,7 +169,12 @@ async fn a_request_that_is_open_when_time_runs_out_is_answered() {
     let answer = session.get(&transaction, "k").await;
     assert_eq!(answer.r#type(), Type::Error);
     assert_eq!(answer.payload, "GET_STATE failed: transaction ID: tx: no ledger context");
-    assert!(matches!(within(running).await.unwrap().unwrap_err(), ExecuteError::Timeout));
+    assert!(matches!(before_the_default(running).await.unwrap().unwrap_err(), ExecuteError::Timeout));
+}
+
+/// Waits for less than the 30 seconds after which a transaction is given up if nothing is configured.
+async fn before_the_default<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("the time-out is the configured one")
 }
 
 #[tokio::test]
@@ -206,6 +211,33 @@ async fn a_transaction_may_end_while_its_request_is_open() {
     session.complete(&transaction, 200, b"done").await;
     assert_eq!(within(running).await.unwrap().unwrap().response.payload, "done");
     assert_eq!(session.receive().await.payload, "GET_STATE failed: transaction ID: tx: no ledger context");
+}
+
+/// Fabric's peer drops it too, without an answer; the transaction and its stream go on.
+#[tokio::test]
+async fn a_second_request_while_one_is_open_is_dropped() {
+    let (mut server, peer, package_id) = connected().await;
+    let slow = Slow::default();
+    let running = call_with(&peer, &package_id, "tx", slow.clone());
+    let mut session = server.accept_ready(&package_id).await;
+    let transaction = session.receive().await;
+    session.ask_get(&transaction, "first").await;
+    within(slow.asked.notified()).await;
+    session.ask_get(&transaction, "second").await;
+    // Once this one is answered, the second has been read.
+    let stranger = ChaincodeMessage { txid: "nobody's".into(), ..transaction.clone() };
+    assert_eq!(session.get(&stranger, "k").await.txid, "nobody's");
+    slow.go_on.notify_one();
+    assert_eq!(session.receive().await.payload, "late");
+    // The second gets no answer, then or later: what comes next answers what is asked next.
+    assert_eq!(session.get(&stranger, "k").await.txid, "nobody's");
+    slow.go_on.notify_one();
+    let third = session.get(&transaction, "third").await;
+    assert_eq!((third.txid.as_str(), third.payload.as_ref()), ("tx", b"late".as_slice()));
+    assert_eq!(session.get(&stranger, "k").await.txid, "nobody's");
+    session.complete(&transaction, 200, b"done").await;
+    assert_eq!(within(running).await.unwrap().unwrap().response.payload, "done");
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]
