@@ -82,6 +82,7 @@ mod key_policy;
 mod message;
 mod outbox;
 mod proposal;
+mod register;
 mod response;
 mod serve;
 mod server;
@@ -105,6 +106,7 @@ pub use iterator::{
     HistoryIterator, KeyModification, ResultIterator, ResultRow, StateEntry, StateIterator, StatePage,
 };
 pub use key_policy::{KeyPolicy, KeyRole};
+pub use register::{LaunchingPeer, RegisterError};
 pub use response::Response;
 #[cfg(feature = "metadata")]
 pub use schemars;

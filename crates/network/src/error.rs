@@ -6,7 +6,7 @@ use selvedge_client::ClientError;
 use selvedge_orderer::OrdererError;
 use selvedge_package::PackageError;
 use selvedge_peer::JoinError;
-use selvedge_peer::host::HostError;
+use selvedge_peer::host::{HostError, RegistrarError};
 use selvedge_pki::PkiError;
 use selvedge_tls::BindError;
 
@@ -131,6 +131,9 @@ pub enum NetworkError {
     /// A peer could not open its chaincode store.
     #[error("a peer's chaincode host failed")]
     Host(#[from] HostError),
+    /// A peer could not let chaincode register that builders run.
+    #[error("a peer could not let chaincode register")]
+    Registrar(#[from] RegistrarError),
     /// A peer could not join a channel.
     #[error("a peer could not join a channel")]
     Join(#[from] JoinError),

@@ -10,6 +10,7 @@ use selvedge_identity::SigningIdentity;
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
 use selvedge_orderer::{BroadcastService, Cutting, Orderer, OrdererConfig};
 use selvedge_peer::gateway::Broadcaster;
+use selvedge_peer::host::Registrar;
 use selvedge_peer::services::{ServiceLimits, Services};
 use selvedge_proto::common::Block;
 use selvedge_tls::{
@@ -21,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::genesis::{self, Places};
 use crate::hold::Hold;
 use crate::identities::{Kind, Member, Organization, OrganizationSpec, Role};
-use crate::peer::{self, NetworkPeer, PeerSetup};
-use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, broadcaster, control};
+use crate::peer::{self, NetworkPeer, PeerSetup, Sockets};
+use crate::{Description, Edge, Holder, Keeping, NetworkConfig, NetworkError, Ports, broadcaster, control};
 
 /// After how long to look again whether the ledgers of a stopped peer are closed, and how often at most. A peer whose
 /// ledgers stay open cannot be started again, and says so then.
@@ -103,8 +104,8 @@ impl Network {
         let mut setups = Vec::new();
         for (number, organization) in organizations.iter().enumerate() {
             for (sibling, member) in organization.members(Role::Peer).enumerate() {
-                let listener = listen(member, config.ports.peer(number, sibling)).await?;
-                let setup = PeerSetup::new(member, organization, listener, Arc::clone(&storage), &config)?;
+                let sockets = sockets(member, config.ports.peer(number, sibling), &config).await?;
+                let setup = PeerSetup::new(member, organization, sockets, Arc::clone(&storage), &config)?;
                 setups.push(setup);
             }
         }
@@ -329,9 +330,9 @@ impl Network {
             })
             .ok_or_else(unknown)?;
         let port = self.addresses.get(name).ok_or_else(unknown)?.port();
-        let listener = listen(member, port).await?;
+        let sockets = sockets(member, port, &self.config).await?;
         let storage = Arc::clone(&self.storage);
-        let setup = PeerSetup::new(member, organization, listener, storage, &self.config)?;
+        let setup = PeerSetup::new(member, organization, sockets, storage, &self.config)?;
         peer::share_private_data(&setup.peer, self.peers.iter().map(NetworkPeer::node));
         for (block, channel) in self.genesis.iter().zip(&self.config.channels) {
             let source = self.orderer.source(channel).ok_or_else(unknown)?;
@@ -417,6 +418,24 @@ async fn identities(
         Ok((hold, organizations, orderers, edge))
     });
     made.await.unwrap_or(Err(NetworkError::BrokenOff))
+}
+
+/// Opens the ports of a peer: its own, and, where builders may run chaincode, the one above it for that, as in Fabric's
+/// test network. A chaincode is told the port when it is started, so any will do where the peer's own was free to choose.
+async fn sockets(member: &Member, port: u16, config: &NetworkConfig) -> Result<Sockets, NetworkError> {
+    let services = listen(member, port).await?;
+    if config.builders.is_empty() {
+        return Ok(Sockets { services, chaincode: None });
+    }
+    let port = if config.ports == Ports::Free { 0 } else { port.checked_add(1).unwrap_or(0) };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let registrar = Registrar::new()?;
+    let tls = registrar.tls(&[member.name(), "localhost", &address.ip().to_string()])?;
+    let name = member.name().to_owned();
+    let listener = Listener::bind(address, ServerSecurity::Tls(tls), Limits::default())
+        .await
+        .map_err(|source| NetworkError::Port { name, port, source })?;
+    Ok(Sockets { services, chaincode: Some((registrar, listener)) })
 }
 
 /// Opens the port of a peer or orderer. Clients show no certificate, as in Fabric's test network; what they send is

@@ -8,7 +8,7 @@ use selvedge_peer::channel::Channel;
 use selvedge_peer::deliver::DeliverService;
 use selvedge_peer::endorser::{EndorserConfig, EndorserService, LocalEndorser};
 use selvedge_peer::gateway::{Broadcaster, Gateway, GatewayChannel, GatewayConfig, GatewayService};
-use selvedge_peer::host::{Host, HostConfig};
+use selvedge_peer::host::{Host, HostConfig, PeerLaunch, Registrar};
 use selvedge_peer::node::{Peer, PeerConfig};
 use selvedge_peer::private_data::PrivateDataPeer;
 use selvedge_peer::services::{ServiceLimits, Services};
@@ -27,9 +27,9 @@ pub struct NetworkPeer {
     member: Member,
     address: SocketAddr,
     tls_roots_pem: String,
-    /// Ends its server and whatever follows its chain.
+    /// Ends its servers and whatever follows its chain.
     stopping: CancellationToken,
-    server: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 impl NetworkPeer {
@@ -81,8 +81,10 @@ impl NetworkPeer {
     /// Ends its services, and closes its ledgers.
     pub(crate) async fn shutdown(self) {
         self.stopping.cancel();
-        if let Err(error) = self.server.await {
-            tracing::error!(name = self.member.name(), %error, "a server ended badly");
+        for server in self.servers {
+            if let Err(error) = server.await {
+                tracing::error!(name = self.member.name(), %error, "a server ended badly");
+            }
         }
         self.peer.shutdown().await;
     }
@@ -101,15 +103,22 @@ pub(crate) struct PeerSetup {
     pub(crate) peer: Peer,
     pub(crate) endorser: LocalEndorser,
     member: Member,
-    listener: Listener,
+    sockets: Sockets,
     tls_roots_pem: String,
+}
+
+/// Where a peer listens.
+pub(crate) struct Sockets {
+    pub(crate) services: Listener,
+    /// For chaincode that builders run; none in a network without builders.
+    pub(crate) chaincode: Option<(Registrar, Listener)>,
 }
 
 impl PeerSetup {
     pub(crate) fn new(
         member: &Member,
         organization: &Organization,
-        listener: Listener,
+        sockets: Sockets,
         storage: Arc<dyn Storage>,
         config: &NetworkConfig,
     ) -> Result<Self, NetworkError> {
@@ -125,12 +134,17 @@ impl PeerSetup {
         host.execute_timeout = config.chaincode.execute;
         host.install_timeout = config.chaincode.install;
         host.offer = config.requests.runtime_params;
+        host.launching = sockets.chaincode.as_ref().map(|(registrar, listener)| PeerLaunch {
+            registrar: registrar.clone(),
+            address: listener.local_addr().to_string(),
+            msp_id: member.msp_id().to_owned(),
+        });
         let host = Host::open(host)?;
         let mut ledgers = LedgerConfig::new(folder.join("channels"));
         ledgers.history = config.requests.history;
         let peer = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
         let peer = Peer::new(peer, host.clone());
-        let address = format!("{}:{}", member.name(), listener.local_addr().port());
+        let address = format!("{}:{}", member.name(), sockets.services.local_addr().port());
         let mut endorser = EndorserConfig::new(address);
         endorser.queries.total_results = config.requests.total_query_limit;
         endorser.private_data_peers = peer.private_data_peers().clone();
@@ -140,12 +154,12 @@ impl PeerSetup {
             peer,
             endorser,
             member: member.clone(),
-            listener,
+            sockets,
             tls_roots_pem: organization.tls_authority().certificate_pem().to_owned(),
         })
     }
 
-    /// Serves the peer within this budget: the gateway, the endorser, and Deliver. The gateway asks nobody until the
+    /// Serves the peer within this budget: the gateway, the endorser, and Deliver, and, for itself, registration. The gateway asks nobody until the
     /// peer has met others.
     pub(crate) fn serve(self, budget: &ReceiveBudget, stopping: CancellationToken) -> NetworkPeer {
         let gateway = Gateway::new(self.member.msp_id(), GatewayConfig::default());
@@ -156,9 +170,15 @@ impl PeerSetup {
             .with(EndorserService::new(Arc::new(self.endorser.clone())).server())
             .with(GatewayService::new(gateway.clone()).until(stopping.clone()).server())
             .with(deliver.server());
-        let address = self.listener.local_addr();
+        let Sockets { services: listener, chaincode } = self.sockets;
+        let address = listener.local_addr();
+        let mut servers = vec![network::serve(self.member.name(), services, listener, &stopping)];
+        if let Some((registrar, listener)) = chaincode {
+            let services = Services::new(ServiceLimits::default()).within(budget).with(registrar.server());
+            servers.push(network::serve(self.member.name(), services, listener, &stopping));
+        }
         NetworkPeer {
-            server: network::serve(self.member.name(), services, self.listener, &stopping),
+            servers,
             peer: self.peer,
             endorser: self.endorser,
             gateway,

@@ -73,7 +73,7 @@ impl Shared for Impatient {
 }
 
 /// A builder's name, its `build`, and its `release`. `$HERE` is its folder.
-const SCRIPTS: [(&str, &str, &str); 7] = [
+const SCRIPTS: [(&str, &str, &str); 6] = [
     // Makes connection.json from a template of its own and the address in the package.
     (
         "foreign",
@@ -81,7 +81,6 @@ const SCRIPTS: [(&str, &str, &str); 7] = [
         r#"mkdir -p "$2/chaincode/server" &&
            sed "s/ADDRESS/$(cat "$1/address")/" "$HERE/template.json" > "$2/chaincode/server/connection.json""#,
     ),
-    ("running", r#"cp "$1/connection.json" "$3""#, ""),
     ("hanging", r#"sleep 600 & echo $! > "$HERE/pids"; echo $$ >> "$HERE/pids"; wait"#, ""),
     ("talking", r#"echo $$ > "$HERE/pids"; yes 'and so on'; exit 1"#, ""),
     ("complaining", r#"echo $$ > "$HERE/pids"; exec yes 'and so on' >&2"#, ""),
@@ -107,10 +106,7 @@ fn builder(folder: &Path, name: &str) -> ExternalBuilder {
     let here = format!("HERE={}", path.display());
     write_script(&path.join("bin/detect"), &format!("grep -q '\"type\":\"{name}\"' \"$2/metadata.json\""));
     write_script(&path.join("bin/build"), &format!("{here}\n{build}"));
-    if release.is_empty() {
-        // It runs what it builds, instead of telling where it runs.
-        write_script(&path.join("bin/run"), "exec sleep 600");
-    } else {
+    if !release.is_empty() {
         write_script(&path.join("bin/release"), &format!("{here}\n{release}"));
     }
     ExternalBuilder { name: name.to_owned(), path, propagate_environment: Vec::new() }
@@ -427,22 +423,6 @@ fn a_foreign_builder_brings_chaincode_that_is_invoked() {
         .await;
         assert_eq!(stage.world.submit(call("foreign", "put")).await.unwrap(), "done");
         serving.stop().await;
-    });
-}
-
-#[test]
-fn a_builder_that_only_runs_installs_and_says_at_the_first_call_that_this_peer_cannot() {
-    STAGE.run(async |stage| {
-        let deployment = Deployment {
-            channel: CHANNEL.to_owned(),
-            definition: definition("running"),
-            package: package("running_1", "running", &archive(&[CONNECTION])).into(),
-        };
-        within(stage.world.network.deploy(&deployment)).await.unwrap();
-        let error = stage.world.evaluate(call("running", "act")).await.unwrap_err();
-        assert!(error.contains("could not launch chaincode"), "{error}");
-        assert!(error.contains("not supported by this peer") && error.contains("connection.json"), "{error}");
-        stage.works().await;
     });
 }
 

@@ -444,15 +444,22 @@ async fn connection_json_is_read_anew_for_every_launch() {
 }
 
 #[tokio::test]
-async fn a_builder_without_connection_json_installs_but_cannot_be_launched() {
+async fn a_builder_without_connection_json_installs_but_needs_a_run_and_a_listener() {
     let mut place = Place::new();
-    place.builder("b", &[("detect", "exit 0"), ("build", "exit 0"), ("run", "exit 0")]);
+    place.builder(
+        "runs",
+        &[("detect", "grep -q runs \"$2/metadata.json\""), ("build", "exit 0"), ("run", "exit 0")],
+    );
+    place.builder("rests", &[("detect", "exit 0"), ("build", "exit 0")]);
     let host = place.open();
-    let id = install(&host, &foreign("p")).await.unwrap();
+    let id = install(&host, &foreign("runs")).await.unwrap();
     let error = host.probe(&id).await.unwrap_err();
-    assert!(matches!(&*error, LaunchError::PeerLaunched { builder } if builder == "b"), "{error}");
+    assert!(matches!(&*error, LaunchError::NoListener { builder } if builder == "runs"), "{error}");
+    let id = install(&host, &foreign("other")).await.unwrap();
+    let error = host.probe(&id).await.unwrap_err();
+    assert!(matches!(&*error, LaunchError::NoRun { builder } if builder == "rests"), "{error}");
     let text = error.to_string();
-    assert!(text.contains("not supported by this peer") && text.contains("connection.json"), "{text}");
+    assert!(text.contains("bin/run") && text.contains("connection.json"), "{text}");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ pub(crate) fn network(error: &NetworkError) -> Failure {
         | E::Description { .. }
         | E::Orderer(_)
         | E::Host(_)
+        | E::Registrar(_)
         | E::Join(_) => {
             Failure::new(catalogue::NETWORK_FILES, "what the network's folder holds cannot be used")
                 .chain(error)

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use selvedge_proto::protos::ChaincodeAdditionalParams;
 
+use super::running::PeerLaunch;
+
 /// The shortest start-up time-out; shorter ones are raised to it, as in Fabric.
 pub const MINIMUM_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The execute time-out, which also replaces one below a second, as in Fabric.
@@ -36,6 +38,8 @@ pub struct HostConfig {
     pub startup_timeout: Duration,
     /// How long the builders of an installation may take together (`chaincode.installTimeout`, 300 s).
     pub install_timeout: Duration,
+    /// Where chaincode that builders run (`bin/run`) finds the peer; none if the peer lets no chaincode dial it.
+    pub launching: Option<PeerLaunch>,
     /// What READY offers (`chaincode.runtimeParams`); `None` sends it empty, as peers up to 3.0 do.
     pub offer: Option<ChaincodeAdditionalParams>,
     /// Bounds.
@@ -95,6 +99,7 @@ impl HostConfig {
             execute_timeout: DEFAULT_EXECUTE_TIMEOUT,
             startup_timeout: Duration::from_secs(300),
             install_timeout: Duration::from_secs(300),
+            launching: None,
             offer: Some(sample_runtime_params()),
             limits: HostLimits::default(),
         }
@@ -135,6 +140,7 @@ impl fmt::Debug for HostConfig {
             .field("execute_timeout", &self.execute_timeout)
             .field("startup_timeout", &self.startup_timeout)
             .field("install_timeout", &self.install_timeout)
+            .field("launching", &self.launching)
             .field("offer", &self.offer)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

@@ -12,6 +12,7 @@ use selvedge_session::host::{RegistrationError, StartError};
 use selvedge_session::{Ended, TxKey};
 use selvedge_tls::{ConfigError, DialError};
 
+use super::registrar::RegistrarError;
 use crate::endorser::INVALID_WIRE;
 
 /// A file or folder of the host cannot be read or written.
@@ -233,13 +234,34 @@ pub enum LaunchError {
     /// It could not be built.
     #[error("error building chaincode: {0}")]
     Build(#[source] Box<BuildError>),
-    /// The builder's release has no `chaincode/server/connection.json`, so the peer would have to run the chaincode.
+    /// The builder's release has no `chaincode/server/connection.json`, so the builder would have to run the chaincode,
+    /// but it has no program for that.
     #[error(
-        "error starting container: builder '{builder}' released no chaincode/server/connection.json, so this peer would have to launch the chaincode with the builder's run, and peer-launched chaincode is not supported by this peer; let bin/release write RELEASE/chaincode/server/connection.json and run the chaincode as a server"
+        "error starting container: builder '{builder}' released no chaincode/server/connection.json and has no bin/run; let bin/release write RELEASE/chaincode/server/connection.json, or let the builder have bin/run"
     )]
-    PeerLaunched {
+    NoRun {
         /// The builder.
         builder: String,
+    },
+    /// The builder would run the chaincode, but the peer has nowhere for it to register.
+    #[error(
+        "error starting container: builder '{builder}' released no chaincode/server/connection.json, so its bin/run would have to start the chaincode, and this peer has no listener for chaincode that dials it"
+    )]
+    NoListener {
+        /// The builder.
+        builder: String,
+    },
+    /// What the builder's run is told cannot be written.
+    #[error("error starting container: {0}")]
+    RunMetadata(#[source] FileError),
+    /// The chaincode can be given no certificate.
+    #[error("error starting container: {0}")]
+    Registrar(#[source] Box<RegistrarError>),
+    /// The builder's run ended before the chaincode had registered.
+    #[error("chaincode registration failed: container exited with {reason}")]
+    Exited {
+        /// How it ended.
+        reason: String,
     },
     /// connection.json cannot be used.
     #[error("error building chaincode: malformed chaincode info at '{}': {source}; cause: {}; fix: {}", .path.display(), .source.cause(), .source.fix())]

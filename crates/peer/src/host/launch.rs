@@ -21,6 +21,8 @@ use tonic::transport::Channel;
 use super::attached::AttachedStream;
 use super::config::HostConfig;
 use super::error::LaunchError;
+use super::registrar::Expectation;
+use super::running::Running;
 use super::stream::{MAX_MESSAGE, Stream, describe};
 
 /// What comes from a chaincode, over a connection or within the process.
@@ -30,8 +32,17 @@ pub(super) type Incoming = BoxStream<'static, Result<ChaincodeMessage, Status>>;
 pub(super) struct Launched {
     pub(super) stream: Arc<Stream>,
     pub(super) incoming: Incoming,
-    /// The connection, which closes when it is dropped; a stream within the process has none.
-    pub(super) channel: Option<Channel>,
+    pub(super) held: Held,
+}
+
+/// What lives as long as a stream.
+pub(super) enum Held {
+    /// The connection, which closes when it is dropped.
+    Connection { _channel: Channel },
+    /// The chaincode's process, which is asked to end when it is dropped.
+    Process { _running: Running },
+    /// A stream within the process has nothing of the kind.
+    Nothing,
 }
 
 /// One launch and its time.
@@ -64,7 +75,7 @@ impl<'a> Launch<'a> {
             .await?
             .map_err(|status| LaunchError::Stream { package_id: self.id(), reason: describe(&status) })?
             .into_inner();
-        self.begin(incoming.boxed(), outgoing, Some(channel), ended).await
+        self.begin(incoming.boxed(), outgoing, Held::Connection { _channel: channel }, ended).await
     }
 
     /// Answers the registration on a stream of this process.
@@ -73,14 +84,34 @@ impl<'a> Launch<'a> {
         opened: AttachedStream,
         ended: CancellationToken,
     ) -> Result<Launched, LaunchError> {
-        self.begin(opened.incoming, opened.outgoing, None, ended).await
+        self.begin(opened.incoming, opened.outgoing, Held::Nothing, ended).await
+    }
+
+    /// Waits until a chaincode that a builder runs has dialled, and answers the registration.
+    pub(super) async fn begin_run(
+        &self,
+        mut expected: Expectation,
+        mut running: Running,
+        ended: CancellationToken,
+    ) -> Result<Launched, LaunchError> {
+        let opened = async {
+            tokio::select! {
+                opened = expected.opened() => Ok(opened),
+                end = running.ended() => {
+                    let reason = end.map_or_else(|error| error.to_string(), |()| "0".to_owned());
+                    Err(LaunchError::Exited { reason })
+                }
+            }
+        };
+        let opened = self.within("the chaincode's registration", opened).await??;
+        self.begin(opened.incoming, opened.outgoing, Held::Process { _running: running }, ended).await
     }
 
     async fn begin(
         &self,
         mut incoming: Incoming,
         outgoing: mpsc::Sender<ChaincodeMessage>,
-        channel: Option<Channel>,
+        held: Held,
         ended: CancellationToken,
     ) -> Result<Launched, LaunchError> {
         let registering =
@@ -88,7 +119,7 @@ impl<'a> Launch<'a> {
         let ready = registering.await??;
         let transactions = self.config.limits.transactions;
         let stream = Stream::new(self.id(), ready, outgoing, transactions, ended);
-        Ok(Launched { stream, incoming, channel })
+        Ok(Launched { stream, incoming, held })
     }
 
     /// Waits for `work` no longer than the startup time-out leaves.

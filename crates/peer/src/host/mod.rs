@@ -3,6 +3,7 @@
 //! ```text
 //! install:  package -> store -> detect, build, release -> kept build
 //! execute:  kept build -> connection.json -> dial -> Connect -> REGISTER checked -> stream -> transaction
+//!           kept build -> bin/run -> the chaincode dials: Register -> the same
 //! ```
 //!
 //! * There is one stream per package id. Concurrent first calls join one launch; a failed launch is forgotten, so that
@@ -20,6 +21,8 @@ mod config;
 mod error;
 mod keeper;
 mod launch;
+mod registrar;
+mod running;
 mod store;
 mod stream;
 
@@ -38,6 +41,7 @@ use tokio_util::task::TaskTracker;
 use self::attached::Attached;
 use self::builds::{Build, Builds};
 use self::launch::{Launch, Launched};
+use self::running::Running;
 use self::store::PackageStore;
 use self::stream::Stream;
 use crate::invocation::{Invocation, TransactionContext};
@@ -48,6 +52,8 @@ pub use config::{
     sample_runtime_params,
 };
 pub use error::{BuildError, ExecuteError, FileError, HostError, InstallError, LaunchError, StepError};
+pub use registrar::{Registrar, RegistrarError};
+pub use running::PeerLaunch;
 pub use store::InstalledPackage;
 pub use stream::Finished;
 #[cfg(test)]
@@ -61,7 +67,7 @@ struct Inner {
     config: HostConfig,
     store: Arc<PackageStore>,
     attached: Attached,
-    builds: Builds,
+    builds: Arc<Builds>,
     slots: Mutex<HashMap<String, Slot>>,
     /// One lock per package that is being installed or built.
     gates: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
@@ -88,7 +94,7 @@ impl Host {
     pub fn open(config: HostConfig) -> Result<Self, HostError> {
         let config = config.normalised();
         let store = PackageStore::open(&config.root, config.limits.package, config.limits.packages)?.into();
-        let builds = Builds::open(&config)?;
+        let builds = Builds::open(&config)?.into();
         Ok(Self(Arc::new(Inner {
             store,
             attached: Attached::default(),
@@ -246,7 +252,7 @@ impl Inner {
         let building = self.build_within(&package, self.config.install_timeout);
         let built = building.await;
         if let Ok(build) = &built
-            && let Err(error) = build.server()
+            && let Err(error) = self.check(build).await
         {
             tracing::warn!(package_id, %error, "the installed chaincode package cannot be launched as it is");
         }
@@ -347,11 +353,49 @@ impl Inner {
             return launch.begin_attached(opened, self.stopping.child_token()).await;
         }
         let build = launch.within("building it", self.build_installed(package_id)).await?;
-        let server = build.map_err(|error| LaunchError::Build(Box::new(error)))?.server()?;
+        let build = build.map_err(|error| LaunchError::Build(Box::new(error)))?;
+        let Some(server) = build.server()? else { return self.run(&launch, package_id, build).await };
         tracing::debug!(package_id, address = %server.address, "connecting to chaincode");
         let launched = launch.connect(&server, self.stopping.child_token()).await?;
         tracing::info!(package_id, address = %server.address, "chaincode is ready");
         Ok(launched)
+    }
+
+    /// Has the builder run the chaincode, and waits until it has registered.
+    async fn run(
+        &self,
+        launch: &Launch<'_>,
+        package_id: &str,
+        build: Build,
+    ) -> Result<Launched, LaunchError> {
+        let runner = self.builds.runner(&build).await?;
+        let builder = build.builder().to_owned();
+        let peer = self.config.launching.clone().ok_or(LaunchError::NoListener { builder })?;
+        let expected = peer.registrar.expect(package_id);
+        let expected = expected.map_err(|error| LaunchError::Registrar(Box::new(error)))?;
+        let metadata = running::run_metadata(&self.config.temp_dir, package_id, &peer, &expected)?;
+        let builds = Arc::clone(&self.builds);
+        tracing::info!(package_id, builder = build.builder(), "the builder runs the chaincode");
+        let running = Running::new(|stop, tell| {
+            self.tasks.spawn(async move {
+                let ended = builds.run_build(&build, &runner, metadata.path(), stop.cancelled()).await;
+                // Whoever waits for the registration; later its stream tells.
+                let _ = tell.send(ended);
+            });
+        });
+        let launched = launch.begin_run(expected, running, self.stopping.child_token()).await?;
+        tracing::info!(package_id, "chaincode is ready");
+        Ok(launched)
+    }
+
+    /// Whether a build can be launched as it is.
+    async fn check(&self, build: &Build) -> Result<(), LaunchError> {
+        if build.server()?.is_some() {
+            return Ok(());
+        }
+        self.builds.runner(build).await?;
+        let builder = build.builder().to_owned();
+        self.config.launching.as_ref().map(drop).ok_or(LaunchError::NoListener { builder })
     }
 
     /// The kept build of an installed package, built anew if it is gone.
@@ -382,8 +426,8 @@ fn broken_build(error: &tokio::task::JoinError) -> Box<BuildError> {
 
 /// Reads a stream to its end and forgets it.
 async fn read(inner: Weak<Inner>, package_id: String, launched: Launched) {
-    let Launched { stream, incoming, channel } = launched;
-    let end = stream.read(incoming, channel).await;
+    let Launched { stream, incoming, held } = launched;
+    let end = stream.read(incoming, held).await;
     match &end {
         stream::End::Closed | stream::End::Peer => {
             tracing::info!(package_id, "chaincode stream ended: {end}")

@@ -21,10 +21,9 @@ use selvedge_session::request::AnyRequest;
 use selvedge_session::{Invocation as EntryPoint, Ticket, TxKey};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use super::error::ExecuteError;
-use super::launch::Incoming;
+use super::launch::{Held, Incoming};
 use crate::invocation::{Invocation, TransactionContext};
 
 /// What a message needs beside its payload: both ids at their longest, with room for the rest.
@@ -132,8 +131,8 @@ impl Stream {
         self.ended.clone()
     }
 
-    /// Reads the stream until it ends. The channel is held as long, since the connection closes with it.
-    pub(super) async fn read(&self, mut incoming: Incoming, channel: Option<Channel>) -> End {
+    /// Reads the stream until it ends, and lets go then of what it rests on.
+    pub(super) async fn read(&self, mut incoming: Incoming, held: Held) -> End {
         let end = loop {
             let message = tokio::select! {
                 () = self.ended.cancelled() => break End::Peer,
@@ -153,7 +152,7 @@ impl Stream {
         *self.state.lock() = None;
         self.ended.cancel();
         drop(incoming);
-        drop(channel);
+        drop(held);
         end
     }
 

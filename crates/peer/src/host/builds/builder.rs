@@ -115,6 +115,35 @@ impl Builder {
     }
 }
 
+impl Builder {
+    /// The builder's own way to run what it has built; none for a builder that leaves this to others.
+    pub(super) async fn runner(&self) -> Option<Runner> {
+        let Self::External(builder) = self else { return None };
+        let program = program(builder, "run");
+        let there = tokio::fs::try_exists(&program).await.unwrap_or(false);
+        there.then(|| Runner { builder: builder.clone(), program })
+    }
+}
+
+/// A builder's `bin/run`.
+pub(in crate::host) struct Runner {
+    builder: ExternalBuilder,
+    program: PathBuf,
+}
+
+impl Runner {
+    /// Runs a build in the foreground until it ends by itself or `stop` completes.
+    pub(super) async fn run(
+        &self,
+        bld: &Path,
+        run_metadata: &Path,
+        environment: &BTreeMap<OsString, OsString>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), StepError> {
+        process::run_until(&self.builder, &self.program, &[bld, run_metadata], environment, stop).await
+    }
+}
+
 fn program(builder: &ExternalBuilder, name: &str) -> PathBuf {
     builder.path.join("bin").join(name)
 }

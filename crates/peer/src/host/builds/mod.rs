@@ -23,11 +23,12 @@ use selvedge_package::connection::{Connection, Server};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+pub(super) use self::builder::Runner;
 use self::builder::{Builder, Folders};
 use self::copy::{Budget, CopyError, copy_folder};
 use self::growth::Size;
 use super::config::HostConfig;
-use super::error::{BuildError, FileError, HostError, LaunchError};
+use super::error::{BuildError, FileError, HostError, LaunchError, StepError};
 use super::store::{make_folders, sync_folder};
 
 const BUILD_INFO: &str = "build-info.json";
@@ -213,16 +214,46 @@ impl Builds {
     fn kept_folder(&self, package_id: &str) -> PathBuf {
         self.folder.join(sanitised(package_id))
     }
+
+    /// How a build is run whose builder released no server.
+    ///
+    /// # Errors
+    /// When its builder runs nothing.
+    pub(super) async fn runner(&self, build: &Build) -> Result<Runner, LaunchError> {
+        let builder = self.builders.iter().find(|builder| builder.name() == build.builder);
+        let runner = match builder {
+            Some(builder) => builder.runner().await,
+            None => None,
+        };
+        runner.ok_or_else(|| LaunchError::NoRun { builder: build.builder.clone() })
+    }
+
+    /// Runs a build, with `run_metadata` as its folder RUNMETA, until it ends by itself or `stop` completes.
+    pub(super) async fn run_build(
+        &self,
+        build: &Build,
+        runner: &Runner,
+        run_metadata: &Path,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), StepError> {
+        runner.run(&build.folder.join(BLD), run_metadata, &self.environment, stop).await
+    }
 }
 
 impl Build {
-    /// Where the chaincode server is, from the release's connection.json, which is read anew for every launch.
-    pub(super) fn server(&self) -> Result<Server, LaunchError> {
+    /// The builder that has made it.
+    pub(super) fn builder(&self) -> &str {
+        &self.builder
+    }
+
+    /// Where the chaincode server is, from the release's connection.json, which is read anew for every launch. Without
+    /// such a file it is the builder that runs the chaincode.
+    pub(super) fn server(&self) -> Result<Option<Server>, LaunchError> {
         let path = self.folder.join(RELEASE).join(RELEASED_CONNECTION);
         let bytes = match read_small(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(LaunchError::PeerLaunched { builder: self.builder.clone() });
+                return Ok(None);
             }
             Err(error) => {
                 return Err(LaunchError::ConnectionFile(FileError::new("read the file", path)(error)));
@@ -230,6 +261,7 @@ impl Build {
         };
         Connection::parse(&bytes)
             .and_then(|connection| connection.server())
+            .map(Some)
             .map_err(|source| LaunchError::Connection { path, source: Box::new(source) })
     }
 }

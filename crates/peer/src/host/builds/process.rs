@@ -24,6 +24,9 @@ const LINES: usize = 1000;
 /// How long stderr is read on after the program has ended, for what processes outside its group still hold.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a program that is asked to end may take.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Runs `program` in a process group of its own and waits for its end. It gets the paths as its arguments, an empty
 /// stdin, no stdout, and nothing of the environment but what [`select`] lets through; its stderr goes to the log.
 ///
@@ -33,6 +36,18 @@ pub(super) async fn run(
     program: &Path,
     arguments: &[&Path],
     environment: &BTreeMap<OsString, OsString>,
+) -> Result<(), StepError> {
+    run_until(builder, program, arguments, environment, std::future::pending()).await
+}
+
+/// As [`run`], but asks the program to end when `stop` completes, by SIGTERM, and kills it after 5 s, as Fabric's peer
+/// does.
+pub(super) async fn run_until(
+    builder: &ExternalBuilder,
+    program: &Path,
+    arguments: &[&Path],
+    environment: &BTreeMap<OsString, OsString>,
+    stop: impl Future<Output = ()>,
 ) -> Result<(), StepError> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -54,29 +69,45 @@ pub(super) async fn run(
                 log.read(stderr).await;
             }
         };
-        tokio::pin!(reading);
+        let ending = end(&mut child, &group, stop);
+        tokio::pin!(reading, ending);
         let ended = tokio::select! {
-            status = child.wait() => Some(status),
+            status = &mut ending => Some(status),
             () = &mut reading => None,
         };
         match ended {
             Some(status) => {
-                drop(group);
+                group.signal(Signal::SIGKILL);
                 // Nothing is lost that matters if somebody outside the group holds the pipe open.
                 let _ = tokio::time::timeout(STDERR_PATIENCE, reading).await;
                 status
             }
-            None => {
-                let status = child.wait().await;
-                drop(group);
-                status
-            }
+            None => ending.await,
         }
     };
+    drop(group);
     match status.map_err(StepError::Wait)? {
         status if status.success() => Ok(()),
         status => Err(StepError::Exit { status: described(status), last_line: log.last }),
     }
+}
+
+/// Waits for the program's end, and brings it about once `stop` completes.
+async fn end(
+    child: &mut Child,
+    group: &Group,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<ExitStatus> {
+    tokio::select! {
+        status = child.wait() => return status,
+        () = stop => {}
+    }
+    group.signal(Signal::SIGTERM);
+    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+        return status;
+    }
+    group.signal(Signal::SIGKILL);
+    child.wait().await
 }
 
 /// The part of the environment that a builder may see.
@@ -110,15 +141,19 @@ impl Group {
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // It fails only when nothing of the group is left. Then its number has just become free; the system hands
+            // numbers out in turn, so no other group has it yet.
+            let _ = killpg(group, signal);
+        }
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It fails only when nothing of the group is left. Then its number has just become free; the system hands
-            // numbers out in turn, so no other group has it yet.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
+        self.signal(Signal::SIGKILL);
     }
 }
 
