@@ -1,22 +1,27 @@
-//! A chaincode server under mutual TLS whose every stream is played by the test itself.
+//! A chaincode server under mutual TLS whose every stream is played by the test itself, to the byte.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use http_body_util::{BodyExt, Full, StreamBody};
 use prost::Message;
 use selvedge_proto::protos::chaincode_message::Type;
-use selvedge_proto::protos::chaincode_server::{Chaincode, ChaincodeServer};
 use selvedge_proto::protos::{ChaincodeId, ChaincodeMessage, GetState, PutState, Response};
 use selvedge_tls::{Limits, Listener, ServerSecurity};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{self, HeaderMap, HeaderValue};
+use tonic::server::NamedService;
 
+use super::line::{frame, message_of};
 use super::{Place, server_tls, within};
-
-/// Larger than what a peer takes, so that the peer's limit is the one that shows.
-const MESSAGE_BYTES: usize = 200 << 20;
 
 /// Each stream that a peer opens comes out of [`Scripted::accept`].
 pub(crate) struct Scripted {
@@ -24,18 +29,13 @@ pub(crate) struct Scripted {
     task: JoinHandle<()>,
 }
 
-struct Service(mpsc::Sender<Session>);
-
 impl Scripted {
     pub(crate) async fn start(place: &Place) -> Self {
         let address: SocketAddr = place.server.address.parse().unwrap();
         let security = ServerSecurity::Tls(server_tls(&place.server));
         let listener = Listener::bind(address, security, Limits::default()).await.unwrap();
         let (sender, sessions) = mpsc::channel(16);
-        let service = ChaincodeServer::new(Service(sender))
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES);
-        let server = tonic::transport::Server::builder().add_service(service);
+        let server = tonic::transport::Server::builder().add_service(Streams(sender));
         let task = tokio::spawn(async move { server.serve_with_incoming(listener).await.unwrap() });
         Self { sessions, task }
     }
@@ -66,51 +66,106 @@ impl Scripted {
     }
 }
 
-#[tonic::async_trait]
-impl Chaincode for Service {
-    type ConnectStream = ReceiverStream<Result<ChaincodeMessage, Status>>;
+/// `protos.Chaincode/Connect`, without a limit of its own, so that the peer's are the ones that show.
+#[derive(Clone)]
+struct Streams(mpsc::Sender<Session>);
 
-    async fn connect(
-        &self,
-        request: Request<Streaming<ChaincodeMessage>>,
-    ) -> Result<tonic::Response<Self::ConnectStream>, Status> {
-        let (outgoing, messages) = mpsc::channel(16);
-        let session = Session { incoming: request.into_inner(), outgoing };
-        self.0.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(tonic::Response::new(ReceiverStream::new(messages)))
+impl NamedService for Streams {
+    const NAME: &'static str = "protos.Chaincode";
+}
+
+impl Service<http::Request<Body>> for Streams {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (outgoing, bytes) = mpsc::channel(16);
+        let (messages, incoming) = mpsc::channel(16);
+        tokio::spawn(read(request.into_body(), messages));
+        let session = Session { incoming, outgoing };
+        let sessions = self.0.clone();
+        async move {
+            if sessions.send(session).await.is_err() {
+                return Ok(tonic::Status::unavailable("the test is over").into_http());
+            }
+            let frames = ReceiverStream::new(bytes)
+                .then(|bytes: Bytes| async { Full::new(bytes).frame().await.expect("some bytes") });
+            let end = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
+            let body = StreamBody::new(frames).with_trailers(std::future::ready(Some(Ok(end))));
+            let mut response = http::Response::new(Body::new(body));
+            response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+            Ok(response)
+        }
+        .boxed()
+    }
+}
+
+/// Hands on the messages of a peer until its stream ends or nobody wants them any more.
+async fn read(mut body: Body, messages: mpsc::Sender<ChaincodeMessage>) {
+    let reading = async {
+        let mut bytes = BytesMut::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            let Ok(data) = frame.into_data() else { return };
+            bytes.extend_from_slice(&data);
+            while let Some(message) = message_of(&mut bytes) {
+                let message = ChaincodeMessage::decode(message).expect("a peer sends messages");
+                if messages.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = messages.closed() => {}
     }
 }
 
 /// The chaincode's end of one stream. Dropping it ends the stream, whether or not the peer has noticed yet.
 pub(crate) struct Session {
-    incoming: Streaming<ChaincodeMessage>,
-    outgoing: mpsc::Sender<Result<ChaincodeMessage, Status>>,
+    incoming: mpsc::Receiver<ChaincodeMessage>,
+    outgoing: mpsc::Sender<Bytes>,
 }
 
 impl Session {
     pub(crate) async fn send(&self, message: ChaincodeMessage) {
-        within(self.outgoing.send(Ok(message))).await.unwrap();
+        self.send_raw(frame(&message.encode_to_vec())).await;
+    }
+
+    /// Sends bytes that need not be messages, nor whole.
+    pub(crate) async fn send_raw(&self, bytes: impl Into<Bytes>) {
+        assert!(self.send_if_open(bytes).await, "the peer keeps the stream open");
+    }
+
+    /// Sends bytes unless the peer has ended the stream.
+    pub(crate) async fn send_if_open(&self, bytes: impl Into<Bytes>) -> bool {
+        within(self.outgoing.send(bytes.into())).await.is_ok()
     }
 
     pub(crate) async fn receive(&mut self) -> ChaincodeMessage {
-        within(self.incoming.message()).await.unwrap().expect("the peer keeps the stream open")
+        within(self.next()).await.expect("the peer keeps the stream open")
     }
 
     /// The next message, however long that takes; `None` when the peer has ended the stream.
     pub(crate) async fn next(&mut self) -> Option<ChaincodeMessage> {
-        self.incoming.message().await.ok().flatten()
+        self.incoming.recv().await
     }
 
     /// Waits until the peer has ended the stream.
     pub(crate) async fn closed(&mut self) {
-        while let Ok(Some(_)) = within(self.incoming.message()).await {}
+        while within(self.next()).await.is_some() {}
     }
 
     /// Ends the stream, and waits until the peer has noticed.
     pub(crate) async fn end(self) {
         let Self { mut incoming, outgoing } = self;
         drop(outgoing);
-        while let Ok(Some(_)) = within(incoming.message()).await {}
+        while within(incoming.recv()).await.is_some() {}
     }
 
     pub(crate) async fn register(&self, name: &str) {
@@ -136,8 +191,17 @@ impl Session {
     }
 
     pub(crate) async fn complete(&self, of: &ChaincodeMessage, payload: impl Into<Bytes>) {
-        let response = Response { status: 200, payload: payload.into(), ..Default::default() };
-        self.reply(of, Type::Completed, response.encode_to_vec()).await;
+        self.send(completed(of, payload)).await;
+    }
+}
+
+/// The good end of a transaction.
+pub(crate) fn completed(of: &ChaincodeMessage, payload: impl Into<Bytes>) -> ChaincodeMessage {
+    let response = Response { status: 200, payload: payload.into(), ..Default::default() };
+    ChaincodeMessage {
+        txid: of.txid.clone(),
+        channel_id: of.channel_id.clone(),
+        ..message(Type::Completed, response.encode_to_vec())
     }
 }
 

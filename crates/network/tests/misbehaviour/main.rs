@@ -2,20 +2,17 @@
 //! gateway's client can act on, and the next transaction works.
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
+mod spoilt;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_golden::spoilt;
 use selvedge_network::NetworkConfig;
 use selvedge_proto::protos::chaincode_message::Type;
-use selvedge_proto::protos::{
-    ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec, DelState, GetHistoryForKey, GetQueryResult,
-    GetState, GetStateByRange, GetStateMetadata, GetStateMultiple, PutState, PutStateMetadata, QueryMetadata,
-    QueryStateClose, QueryStateNext, StateMetadata, WriteBatchState, WriteRecord,
-};
+use selvedge_proto::protos::{ChaincodeMessage, GetStateMultiple};
 use support::scripted::{Scripted, Session, message};
 use support::{Place, World, call, within};
 use tokio::task::JoinHandle;
@@ -204,106 +201,6 @@ async fn answers_that_cannot_be_used_fail_their_transaction_only() {
     assert_eq!(refused.r#type(), Type::Error);
     session.complete(&transaction, "told").await;
     assert_eq!(within(running).await.unwrap().unwrap(), "told");
-    stage.next_works_on(&mut session).await;
-    stage.end().await;
-}
-
-/// A request of each kind, whole.
-fn requests() -> Vec<(Type, Vec<u8>)> {
-    let (key, collection) = (|| "key".to_owned(), || "collection".to_owned());
-    let metadata = || QueryMetadata { page_size: 5, bookmark: "mark".to_owned() }.encode_to_vec().into();
-    let entry = StateMetadata { metakey: "VALIDATION_PARAMETER".to_owned(), value: "policy".into() };
-    let input = ChaincodeInput { args: vec!["a".into(), "b".into()], ..Default::default() };
-    let record = |r#type: Type| WriteRecord {
-        key: key(),
-        value: "value".into(),
-        collection: String::new(),
-        metadata: Some(entry.clone()),
-        r#type: r#type.into(),
-    };
-    vec![
-        (Type::GetState, GetState { key: key(), collection: collection() }.encode_to_vec()),
-        (Type::GetPrivateDataHash, GetState { key: key(), collection: collection() }.encode_to_vec()),
-        (Type::GetStateMetadata, GetStateMetadata { key: key(), collection: collection() }.encode_to_vec()),
-        (
-            Type::GetStateMultiple,
-            GetStateMultiple { keys: vec![key(), "other".to_owned()], collection: collection() }
-                .encode_to_vec(),
-        ),
-        (
-            Type::GetStateByRange,
-            GetStateByRange {
-                start_key: "a".to_owned(),
-                end_key: "z".to_owned(),
-                collection: String::new(),
-                metadata: metadata(),
-            }
-            .encode_to_vec(),
-        ),
-        (
-            Type::GetQueryResult,
-            GetQueryResult {
-                query: r#"{"selector":{}}"#.to_owned(),
-                collection: collection(),
-                metadata: metadata(),
-            }
-            .encode_to_vec(),
-        ),
-        (Type::GetHistoryForKey, GetHistoryForKey { key: key() }.encode_to_vec()),
-        (Type::QueryStateNext, QueryStateNext { id: "iterator".to_owned() }.encode_to_vec()),
-        (Type::QueryStateClose, QueryStateClose { id: "iterator".to_owned() }.encode_to_vec()),
-        (
-            Type::InvokeChaincode,
-            ChaincodeSpec {
-                chaincode_id: Some(ChaincodeId { name: "ghost".to_owned(), ..Default::default() }),
-                input: Some(input),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-        ),
-        (
-            Type::PutState,
-            PutState { key: key(), value: "value".into(), collection: collection() }.encode_to_vec(),
-        ),
-        (Type::DelState, DelState { key: key(), collection: collection() }.encode_to_vec()),
-        (Type::PurgePrivateData, DelState { key: key(), collection: collection() }.encode_to_vec()),
-        (
-            Type::PutStateMetadata,
-            PutStateMetadata { key: key(), collection: collection(), metadata: Some(entry.clone()) }
-                .encode_to_vec(),
-        ),
-        (
-            Type::WriteBatchState,
-            WriteBatchState { rec: vec![record(Type::PutState), record(Type::PutStateMetadata)] }
-                .encode_to_vec(),
-        ),
-    ]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_part_of_a_request_spoilt_in_turn_is_answered_within_its_transaction() {
-    let mut stage = Stage::set().await;
-    let (running, mut session, transaction) = stage.transaction().await;
-    let (mut served, mut refused) = (0, 0);
-    for (kind, whole) in requests() {
-        for spoilt in spoilt(&whole) {
-            session.reply(&transaction, kind, spoilt.bytes).await;
-            let answer = session.receive().await;
-            let what = format!("{kind:?} {} {:?}", spoilt.field, spoilt.spoil);
-            assert_eq!(answer.txid, transaction.txid, "{what}");
-            match answer.r#type() {
-                Type::Response => served += 1,
-                Type::Error => {
-                    says(&String::from_utf8_lossy(&answer.payload), &[kind.as_str_name(), &transaction.txid]);
-                    refused += 1;
-                }
-                other => panic!("{what}: {other:?}"),
-            }
-        }
-    }
-    assert!(served > 30 && refused > 100, "{served} served, {refused} refused");
-    session.complete(&transaction, "fine").await;
-    assert_eq!(within(running).await.unwrap().unwrap(), "fine");
     stage.next_works_on(&mut session).await;
     stage.end().await;
 }
