@@ -150,7 +150,12 @@ where
     F: Fn(Context) -> R + Send + Sync + 'static,
     R: Future<Output = Response> + Send + 'static,
 {
-    let server = Server::new(Contract(contract), place.package_id.as_str(), server_tls(&place.server));
+    serve_chaincode(place, Contract(contract)).await
+}
+
+/// Serves chaincode.
+pub(crate) async fn serve_chaincode(place: &Place, chaincode: impl Chaincode) -> Serving {
+    let server = Server::new(chaincode, place.package_id.as_str(), server_tls(&place.server));
     let server = server.bind(place.server.address.clone()).await.unwrap();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
