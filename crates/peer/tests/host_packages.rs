@@ -304,20 +304,24 @@ async fn a_package_that_nobody_detects_names_who_was_asked() {
 
 #[tokio::test]
 async fn a_hanging_builder_is_killed_with_its_children() {
-    let mut place = Place::new();
-    let pids = place.path("pids");
-    let script = format!("sleep 600 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
-    place.builder("b", &[("detect", "exit 0"), ("build", &script)]);
-    place.config.install_timeout = Duration::from_secs(5);
-    let (host, package) = (place.open(), foreign("p"));
-    let error = build_error(&host, &package).await;
-    assert!(matches!(error, BuildError::Timeout { .. }), "{error}");
-    let pids = read(&pids);
-    assert_eq!(pids.lines().count(), 2);
-    for pid in pids.lines() {
-        gone(pid.parse().unwrap()).await;
+    async fn hangs_at(step: &str) {
+        let mut place = Place::new();
+        let pids = place.path("pids");
+        let script = format!("sleep 600 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
+        let of = |program| (program, if program == step { script.as_str() } else { "exit 0" });
+        place.builder("b", &["detect", "build", "release"].map(of));
+        place.config.install_timeout = Duration::from_secs(5);
+        let (host, package) = (place.open(), foreign("p"));
+        let error = build_error(&host, &package).await;
+        assert!(matches!(error, BuildError::Timeout { .. }), "{step}: {error}");
+        let pids = read(&pids);
+        assert_eq!(pids.lines().count(), 2, "{step}");
+        for pid in pids.lines() {
+            gone(pid.parse().unwrap()).await;
+        }
+        assert!(host.installed().is_empty() && place.scratch_is_empty(), "{step}");
     }
-    assert!(host.installed().is_empty() && place.scratch_is_empty());
+    futures_util::future::join_all(["detect", "build", "release"].map(hangs_at)).await;
 }
 
 #[tokio::test]
@@ -376,22 +380,24 @@ async fn a_builder_that_writes_without_end_is_killed_with_its_children() {
     let mut place = Place::new();
     let pid = place.path("pid");
     let writing = |what: &str| format!("(while :; do {what}; done) & echo $! > {}; wait", pid.display());
-    place.builder("b", &[("detect", "exit 0"), ("build", "")]);
+    place.builder("b", &[("detect", "exit 0"), ("build", ""), ("release", "")]);
     place.config.limits.build_bytes = 1 << 20;
     place.config.limits.build_entries = 1000;
     let (host, package) = (place.open(), foreign("p"));
-    for what in [
-        r#"head -c 10000 /dev/zero >> "$3/large""#,
-        r#"n=$((n + 1)); : > "$3/$n""#,
-        r#"n=$((n + 1)); mkdir "$1/$n""#,
+    for (program, what) in [
+        ("build", r#"head -c 10000 /dev/zero >> "$3/large""#),
+        ("build", r#"n=$((n + 1)); : > "$3/$n""#),
+        ("build", r#"n=$((n + 1)); mkdir "$1/$n""#),
+        ("release", r#"head -c 10000 /dev/zero >> "$2/large""#),
+        ("release", r#"n=$((n + 1)); : > "$2/$n""#),
     ] {
-        write_script(&place.path("b/bin/build"), &writing(what));
+        write_script(&place.path("b/bin").join(program), &writing(what));
         let error = build_error(&host, &package).await;
         assert!(matches!(error, BuildError::Growth { .. }), "{what}: {error}");
         gone(read(&pid).trim().parse().unwrap()).await;
         assert!(host.installed().is_empty() && place.scratch_is_empty());
+        write_script(&place.path("b/bin").join(program), "exit 0");
     }
-    write_script(&place.path("b/bin/build"), "exit 0");
     install(&host, &package).await.unwrap();
 }
 
