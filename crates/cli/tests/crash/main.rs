@@ -7,7 +7,7 @@
 //! some rounds the network is stopped in peace, its files are opened, and a new one takes its place.
 //!
 //! `cargo xtask crash` runs many rounds with the release build. Here `SELVEDGE_CRASH_ROUNDS` and `SELVEDGE_CRASH_SEED`
-//! say how many, and which.
+//! say how many kills under load there are, and which; those while starting or stopping come on top.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 #![allow(clippy::print_stdout, reason = "it says how to repeat what it did")]
@@ -38,7 +38,7 @@ use crate::parties::Party;
 use crate::process::{Chaincode, Place, Up};
 use crate::told::Told;
 
-/// How many kills a network lives through.
+/// How many kills under load a network lives through.
 const KILLS_OF_A_NETWORK: u64 = 25;
 
 /// The longest that a process may live before it is killed, in milliseconds: while it starts, under load, and after
@@ -46,6 +46,9 @@ const KILLS_OF_A_NETWORK: u64 = 25;
 const STARTING: u64 = 200;
 const LOADED: u64 = 500;
 const STOPPING: u64 = 40;
+
+/// One in so many processes is killed while it starts, and one while it stops.
+const UNLOADED: u64 = 10;
 
 /// A safety net against hanging: nothing is meant to take as long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -84,9 +87,9 @@ async fn what_anybody_was_told_survives_every_kill() {
     let began = Instant::now();
     let (mut dice, mut kills, mut amount) = (Dice::new(seed), Kills::default(), Amount::default());
     let mut networks = 0;
-    while kills.of_networks() < rounds {
+    while kills.loaded < rounds {
         networks += 1;
-        let until = rounds.min(kills.of_networks() + KILLS_OF_A_NETWORK);
+        let until = rounds.min(kills.loaded + KILLS_OF_A_NETWORK);
         let place = Place::new(&format!("crash-{seed}-{networks}"));
         Life::new(&place).live(until, &mut dice, &mut kills, &mut amount).await;
         place.remove();
@@ -125,8 +128,8 @@ impl<'a> Life<'a> {
     }
 
     async fn live(mut self, until: u64, dice: &mut Dice, kills: &mut Kills, amount: &mut Amount) {
-        while kills.of_networks() < until {
-            if dice.once_in(6) {
+        while kills.loaded < until {
+            if dice.once_in(UNLOADED) {
                 let up = Up::start(self.place);
                 sleep(Duration::from_millis(dice.below(STARTING))).await;
                 kills.starting += u64::from(up.kill().await);
@@ -143,7 +146,7 @@ impl<'a> Life<'a> {
                 chaincode.restart(self.place).await;
                 sleep(Duration::from_millis(dice.below(LOADED))).await;
             }
-            if dice.once_in(6) {
+            if dice.once_in(UNLOADED) {
                 let killed = up.stop_and_kill(Duration::from_millis(dice.below(STOPPING))).await;
                 kills.stopping += u64::from(killed);
             } else {
