@@ -124,7 +124,33 @@ fn codes_are_explained() {
     assert!(explained.lines().all(|line| line.len() <= 80), "{explained}");
     assert!(ok(&mut run(folder.path(), &["explain"])).lines().count() > 40);
     refused(&mut run(folder.path(), &["explain", "SV-TLS-99"]), "SV-SET-08");
-    assert!(ok(&mut run(folder.path(), &["completions", "bash"])).contains("selvedge"));
+}
+
+#[test]
+fn completions_complete_in_bash_and_are_made_for_zsh_and_fish() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |shell: &str| ok(&mut run(folder.path(), &["completions", shell]));
+    fs::write(folder.path().join("selvedge.bash"), script("bash")).unwrap();
+    // What bash does when Tab is pressed behind these words.
+    let press = r#"
+        . ./selvedge.bash
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        function=$(complete -p selvedge | sed 's/.*-F \([^ ]*\).*/\1/')
+        $function selvedge "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[@]}""#;
+    let completed = |words: &[&str]| {
+        let mut bash = Command::new("bash");
+        bash.current_dir(folder.path()).args(["--norc", "-c", press, "bash"]).args(words);
+        ok(&mut bash).trim().to_owned()
+    };
+    assert_eq!(completed(&["selvedge", "cha"]), "chaincode");
+    assert_eq!(completed(&["selvedge", "chaincode", "query-c"]), "query-committed");
+    assert_eq!(completed(&["selvedge", "up", "--cut"]), "--cutting");
+    assert_eq!(completed(&["selvedge", "nothing"]), "");
+    let zsh = script("zsh");
+    assert!(zsh.starts_with("#compdef selvedge\n") && zsh.contains("(chaincode)"), "{zsh}");
+    let fish = script("fish");
+    assert!(fish.contains("complete -c selvedge") && fish.contains("-a \"chaincode\""), "{fish}");
 }
 
 #[test]

@@ -5,13 +5,15 @@
 #[allow(dead_code, reason = "each test program uses its own part")]
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Up, addresses, assert_empty, assert_free, selvedge};
+use support::{Up, addresses, assert_empty, assert_free, document, finish, program, selvedge};
 use tempfile::TempDir;
 
 struct Place {
@@ -96,6 +98,22 @@ fn a_network_tells_how_to_use_it_and_continues_where_it_was() {
         assert_eq!(peer["heights"], serde_json::json!({ "one": 1, "two": 1 }), "{peer}");
         assert_eq!(peer["committed"], serde_json::json!({ "one": [], "two": [] }), "{peer}");
     }
+    let (mut addresses, mut certificates) = (BTreeSet::new(), BTreeSet::new());
+    for organization in organizations {
+        // Its folder has those of its users, which have those of their MSPs.
+        let folder = Path::new(organization["users"][0]["msp"].as_str().unwrap()).ancestors().nth(3).unwrap();
+        for peer in organization["peers"].as_array().unwrap() {
+            let name = peer["name"].as_str().unwrap();
+            let known = peers.iter().find(|known| known["name"] == name).unwrap();
+            assert_eq!(known["address"], peer["address"]);
+            addresses.insert(peer["address"].to_string());
+            let folder = folder.join("peers").join(name);
+            for certificate in ["tls/server.crt".to_owned(), format!("msp/signcerts/{name}-cert.pem")] {
+                certificates.insert(std::fs::read(folder.join(certificate)).unwrap());
+            }
+        }
+    }
+    assert_eq!((addresses.len(), certificates.len()), (4, 8), "each peer has its own");
     let (code, stdout, _) = place.run(selvedge(place.temp.path()).arg("status").arg("--config").arg(&config));
     assert_eq!(code, Some(0));
     assert!(stdout.contains("peer1.org2.example.com") && stdout.contains("two: 1 block"), "{stdout}");
@@ -163,6 +181,56 @@ fn a_network_in_memory_leaves_nothing() {
     up.signal(Signal::SIGTERM);
     assert_eq!(up.wait(), Some(0));
     assert_empty(temp.path());
+}
+
+/// A block closes no sooner than it may: two seconds are what the channel says.
+#[test]
+fn blocks_close_after_an_interval_or_the_channels_timeout() {
+    for (cutting, named, least) in [
+        ("interval=1s", "interval", Duration::from_secs(1)),
+        ("batch-timeout", "batch-timeout", Duration::from_secs(2)),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        let mut up = Up::start(selvedge(temp.path()).args(["up", "--sample", "--cutting", cutting]));
+        let first = up.told()["sample"]["first"].take();
+        let config = up.config();
+        let command = |words: &[&str]| {
+            let mut command = selvedge(temp.path());
+            command.args(words).env("SELVEDGE_CONFIG", &config);
+            command
+        };
+        let status = document(&mut command(&["status"]), 0);
+        assert_eq!(status["network"]["cutting"], named);
+        let began = Instant::now();
+        let done = document(&mut command(&["invoke", "-n", "basic", "TransferAsset", "asset1", "Ada"]), 0);
+        assert!(began.elapsed() >= least, "{cutting}: {:?}", began.elapsed());
+        assert!(done["block"].as_u64() > first["block"].as_u64(), "{done}");
+        let (asset, _) = finish(&mut command(&["query", "-n", "basic", "ReadAsset", "asset1"]), 0);
+        assert!(asset.contains("Ada"), "{asset}");
+        up.signal(Signal::SIGINT);
+        assert_eq!(up.wait(), Some(0));
+    }
+}
+
+/// The variables that `up` writes for Fabric's `peer` command are all that this command needs, too.
+#[test]
+fn the_variables_of_fabrics_command_are_enough() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut up = Up::start(selvedge(temp.path()).args(["up", "--sample", "--orgs", "2"]));
+    up.told();
+    for organization in up.ready["organizations"].as_array().unwrap() {
+        let query = |chaincode: &[&str]| {
+            let mut shell = program("sh", temp.path());
+            shell.args(["-c", ". \"$0\" && exec \"$@\"", organization["environment_file"].as_str().unwrap()]);
+            shell.args([env!("CARGO_BIN_EXE_selvedge"), "chaincode", "query-committed", "-C", "mychannel"]);
+            document(shell.args(chaincode), 0)
+        };
+        let committed = query(&[]);
+        assert_eq!(committed[0]["name"], "basic", "{committed}");
+        assert_eq!(query(&["-n", "basic"])[0]["sequence"], 1);
+    }
+    up.signal(Signal::SIGINT);
+    assert_eq!(up.wait(), Some(0));
 }
 
 #[test]

@@ -15,7 +15,12 @@ use serde_json::Value;
 /// The command with an environment in which nothing of the caller's decides anything, and with `temp` as the
 /// system's temporary folder.
 pub(crate) fn selvedge(temp: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge"));
+    program(env!("CARGO_BIN_EXE_selvedge"), temp)
+}
+
+/// Another program with such an environment.
+pub(crate) fn program(name: &str, temp: &Path) -> Command {
+    let mut command = Command::new(name);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CHAINCODE_") || text.starts_with("CORE_PEER_") || text == "SELVEDGE_CONFIG" {
