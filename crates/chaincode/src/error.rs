@@ -192,3 +192,14 @@ pub(crate) enum StreamError {
     #[error("the stream failed: {0}")]
     Transport(#[from] tonic::Status),
 }
+
+impl StreamError {
+    /// A stable short name for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Protocol(_) => "protocol",
+            Self::NotRegistered { .. } => "not-registered",
+            Self::Transport(_) => "transport",
+        }
+    }
+}

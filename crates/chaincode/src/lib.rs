@@ -41,7 +41,8 @@
 //!
 //! With the feature `metadata` the contract's metadata holds JSON Schemas of its own types, if they derive
 //! `schemars::JsonSchema`; `schemars` is exported for that. Without it only the types that travel in a form of their own
-//! are described, and all else is allowed. Nothing else depends on it.
+//! are described, and all else is allowed. Nothing else depends on it. With the feature `operations` there is an operations
+//! port with `/livez`, `/readyz` and `/metrics`.
 //!
 //! # What always holds
 //!
@@ -80,6 +81,9 @@ mod in_process;
 mod iterator;
 mod key_policy;
 mod message;
+mod meter;
+#[cfg(feature = "operations")]
+mod operations;
 mod outbox;
 mod proposal;
 mod register;
@@ -106,6 +110,8 @@ pub use iterator::{
     HistoryIterator, KeyModification, ResultIterator, ResultRow, StateEntry, StateIterator, StatePage,
 };
 pub use key_policy::{KeyPolicy, KeyRole};
+#[cfg(feature = "operations")]
+pub use operations::Operations;
 pub use register::{LaunchingPeer, RegisterError};
 pub use response::Response;
 #[cfg(feature = "metadata")]

@@ -10,6 +10,7 @@ use tonic::Status;
 
 use crate::error::StreamError;
 use crate::message::MESSAGE_BYTES;
+use crate::meter::{Held, Level, Meter};
 
 /// How long the last message to a peer that has broken the protocol may take.
 const PARTING: Duration = Duration::from_secs(5);
@@ -20,39 +21,58 @@ const PARTING: Duration = Duration::from_secs(5);
 /// the stream is not read while [`Outbox::has_room`] says no.
 pub(crate) struct Outbox {
     outgoing: mpsc::Sender<Result<ChaincodeMessage, Status>>,
-    waiting: VecDeque<ChaincodeMessage>,
-    bytes: usize,
+    waiting: Waiting,
     room: usize,
+}
+
+/// The messages that wait, in order.
+struct Waiting {
+    messages: VecDeque<(ChaincodeMessage, Held)>,
+    bytes: usize,
+    meter: Meter,
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<ChaincodeMessage> {
+        let (message, _) = self.messages.pop_front()?;
+        self.bytes -= message.payload.len();
+        self.meter.sent(message.payload.len());
+        Some(message)
+    }
 }
 
 impl Outbox {
     /// `room` is how many messages may wait before the peer is read no further.
-    pub(crate) fn new(outgoing: mpsc::Sender<Result<ChaincodeMessage, Status>>, room: usize) -> Self {
-        Self { outgoing, waiting: VecDeque::new(), bytes: 0, room }
+    pub(crate) fn new(
+        outgoing: mpsc::Sender<Result<ChaincodeMessage, Status>>,
+        room: usize,
+        meter: Meter,
+    ) -> Self {
+        Self { outgoing, waiting: Waiting { messages: VecDeque::new(), bytes: 0, meter }, room }
     }
 
     pub(crate) fn push(&mut self, message: impl Into<Option<ChaincodeMessage>>) {
         if let Some(message) = message.into() {
-            self.bytes += message.payload.len();
-            self.waiting.push_back(message);
+            self.waiting.bytes += message.payload.len();
+            let held = self.waiting.meter.hold(Level::OutgoingMessages);
+            self.waiting.messages.push_back((message, held));
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.messages.is_empty()
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < self.room && self.bytes < MESSAGE_BYTES
+        self.waiting.messages.len() < self.room && self.waiting.bytes < MESSAGE_BYTES
     }
 
     /// Hands over what the connection takes at once.
     pub(crate) fn send_ready(&mut self) {
-        while !self.waiting.is_empty()
+        while !self.is_empty()
             && let Ok(permit) = self.outgoing.try_reserve()
         {
-            if let Some(message) = self.waiting.pop_front() {
-                self.bytes -= message.payload.len();
+            if let Some(message) = self.waiting.take() {
                 permit.send(Ok(message));
             }
         }
@@ -62,8 +82,7 @@ impl Outbox {
     /// dropping the future loses nothing.
     pub(crate) async fn send_one(&mut self) -> bool {
         let Ok(permit) = self.outgoing.reserve().await else { return false };
-        if let Some(message) = self.waiting.pop_front() {
-            self.bytes -= message.payload.len();
+        if let Some(message) = self.waiting.take() {
             permit.send(Ok(message));
         }
         true
@@ -71,7 +90,7 @@ impl Outbox {
 
     /// Hands everything over. Returns whether the connection is still there.
     pub(crate) async fn flush(&mut self) -> bool {
-        while !self.waiting.is_empty() {
+        while !self.is_empty() {
             if !self.send_one().await {
                 return false;
             }

@@ -55,7 +55,12 @@ pub async fn serve_with(chaincode: impl Chaincode, settings: Settings) -> Result
     // Caught from here on, so that a signal that comes early ends the server in good order too.
     let stop = stop().map_err(ServeError::Signals)?;
     settings.log();
-    let server = Server::from_settings(chaincode, &settings)?.bind(&settings.address).await?;
+    let server = Server::from_settings(chaincode, &settings)?;
+    #[cfg(feature = "operations")]
+    let operations = open_operations(&settings).await?;
+    #[cfg(feature = "operations")]
+    let server = operations.iter().fold(server, Server::operations);
+    let server = server.bind(&settings.address).await?;
     tracing::info!(address = %server.local_addr(), package_id = settings.package_id,
         security = settings.security(), "listening");
     let stopped = async {
@@ -65,6 +70,16 @@ pub async fn serve_with(chaincode: impl Chaincode, settings: Settings) -> Result
     server.serve(stopped).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the operations port, if there is to be one.
+#[cfg(feature = "operations")]
+async fn open_operations(settings: &Settings) -> Result<Option<crate::Operations>> {
+    let Some(address) = &settings.operations_address else { return Ok(None) };
+    let fail = |source| ServeError::Operations { address: address.clone(), source };
+    let operations = crate::Operations::bind(address).await.map_err(fail)?;
+    tracing::info!(address = %operations.local_addr(), "operations port");
+    Ok(Some(operations))
 }
 
 /// The log of a program that has none yet.
@@ -118,6 +133,15 @@ pub enum ServeError {
     /// The port cannot be served.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The operations port cannot be opened.
+    #[cfg(feature = "operations")]
+    #[error("cannot listen on {address} for operations")]
+    Operations {
+        /// Where.
+        address: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
     /// The process cannot listen for signals.
     #[error("the process cannot listen for signals that stop it")]
     Signals(#[source] std::io::Error),

@@ -15,6 +15,7 @@ use tonic::Status;
 use crate::Chaincode;
 use crate::driver::Driver;
 use crate::error::StreamError;
+use crate::meter::{Level, Meter};
 use crate::outbox::Outbox;
 use crate::workers::Workers;
 
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) stopping: CancellationToken,
     /// How long transactions that run may go on once the server is to stop.
     pub(crate) drain: Duration,
+    pub(crate) meter: Meter,
 }
 
 /// Serves one stream to its end. `outgoing` is what the peer receives.
@@ -50,7 +52,13 @@ pub(crate) async fn serve<S>(
 where
     S: Stream<Item = Result<ChaincodeMessage, Status>> + Send,
 {
+    let _open = settings.meter.hold(Level::Streams);
     let last_word = outgoing.clone();
+    let incoming = incoming.inspect(|message| {
+        if let Ok(message) = message {
+            settings.meter.received(message.payload.len());
+        }
+    });
     let out_of_time = async {
         settings.stopping.cancelled().await;
         tokio::time::sleep(settings.drain).await;
@@ -60,6 +68,7 @@ where
         () = out_of_time => Ok(()),
     };
     if let Err(error) = &served {
+        settings.meter.stream_failed(error.kind());
         // The status that Go's server gives; a peer that does not read goes without it.
         let status = match error {
             StreamError::Protocol(_) | StreamError::NotRegistered { .. } => {
@@ -83,7 +92,7 @@ where
     let mut incoming = pin!(incoming);
     let (created, register) = Created::new(&settings.package_id, settings.limits);
     // Each transaction that runs may have one message waiting.
-    let mut outbox = Outbox::new(outgoing, settings.limits.transactions.max(1));
+    let mut outbox = Outbox::new(outgoing, settings.limits.transactions.max(1), settings.meter.clone());
     outbox.push(register);
     let registered = tokio::select! {
         registered = handshake(created, incoming.as_mut(), &mut outbox) => registered?,
@@ -95,6 +104,7 @@ where
     };
     match registered {
         Some(Registered::Ready(session)) => {
+            let _registered = settings.meter.hold(Level::RegisteredPeers);
             Driver::new(session, outbox, Arc::clone(settings)).run(incoming).await
         }
         Some(Registered::Broken(ended)) => Err(outbox.end(ended).await),

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use selvedge_session::chaincode::Start;
@@ -10,6 +11,7 @@ use selvedge_session::{Invocation, TxKey};
 use crate::calls::{Calls, Outcome};
 use crate::checks::Checks;
 use crate::message::{self, MESSAGE_BYTES};
+use crate::meter::Level;
 use crate::proposal::ProposalView;
 use crate::stream::Settings;
 use crate::{Chaincode, Context, LedgerError, Response};
@@ -20,7 +22,26 @@ const PANICKED: &str = "the chaincode panicked; its log says where";
 
 /// Carries out a transaction and tells the driver how it ended, also when the contract panics in a place where
 /// panics cannot be caught.
-pub(crate) async fn carry_out(settings: Arc<Settings>, start: Start, calls: Calls) {
+pub(crate) fn carry_out(
+    settings: Arc<Settings>,
+    start: Start,
+    calls: Calls,
+) -> impl Future<Output = ()> + Send + 'static {
+    let begun = Instant::now();
+    let running = settings.meter.hold(Level::Transactions);
+    let waiting = settings.meter.hold(Level::WaitingTransactions);
+    async move {
+        // A thread has taken it up.
+        drop(waiting);
+        let meter = settings.meter.clone();
+        let outcome = outcome(settings, start, calls).await;
+        meter.finished(outcome, begun.elapsed());
+        drop(running);
+    }
+}
+
+/// Carries it out and tells how it ended, in a word for metrics.
+async fn outcome(settings: Arc<Settings>, start: Start, calls: Calls) -> &'static str {
     let Start { invocation, input, proposal, .. } = start;
     let report = Report { calls: Some(calls.clone()) };
     let outcome = match ProposalView::new(proposal) {
@@ -33,7 +54,13 @@ pub(crate) async fn carry_out(settings: Arc<Settings>, start: Start, calls: Call
         }
         Err(error) => Outcome::Failed(error.to_string(), None),
     };
+    let word = match &outcome {
+        Outcome::Completed(response, _) if response.is_error() => "error",
+        Outcome::Completed(..) => "success",
+        Outcome::Failed(..) => "failed",
+    };
     report.send(outcome);
+    word
 }
 
 async fn call(chaincode: &dyn Chaincode, invocation: Invocation, context: &Context) -> Outcome {

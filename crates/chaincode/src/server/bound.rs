@@ -31,6 +31,7 @@ pub struct BoundServer {
     pub(super) budget: ReceiveBudget,
     /// How long a connection may take to close.
     pub(super) linger: Duration,
+    pub(super) readiness: Readiness,
     pub(super) settings: Settings,
 }
 
@@ -61,10 +62,9 @@ impl BoundServer {
     /// # Errors
     /// When the connections cannot be served.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, reloading: _reloading, keepalive, budget, linger, settings } = self;
+        let Self { listener, reloading: _reloading, keepalive, budget, linger, readiness, settings } = self;
         let stopping = settings.stopping.clone();
         let limit = settings.drain.saturating_add(linger);
-        let readiness = Readiness::new(stopping.clone(), listener.security());
         let services = Services::new(settings, readiness);
         let stop = async {
             shutdown.await;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_session::chaincode::Limits as SessionLimits;
+#[cfg(feature = "operations")]
+use selvedge_tls::Reloading;
 use selvedge_tls::{
     BindError, ConfigError, Limits as ConnectionLimits, Listener, Loaded, ReceiveBudget, ServerSecurity,
 };
@@ -17,8 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::bound::BoundServer;
 pub use self::readiness::NotReady;
+pub(crate) use self::readiness::Readiness;
 pub(crate) use self::service::OUTGOING;
 use crate::Chaincode;
+#[cfg(not(feature = "operations"))]
+use crate::meter::Meter;
 use crate::settings;
 use crate::stream::Settings;
 use crate::workers::Workers;
@@ -65,6 +70,8 @@ pub(crate) struct Edge {
     keepalive: Keepalive,
     budget: ReceiveBudget,
     limits: ConnectionLimits,
+    #[cfg(feature = "operations")]
+    operations: Option<Arc<crate::operations::Shared>>,
 }
 
 /// What the listener begins with, and whether it is read again later.
@@ -130,6 +137,8 @@ impl Server {
                 keepalive: Keepalive { interval: PING_INTERVAL, timeout: PING_TIMEOUT },
                 budget: ReceiveBudget::default(),
                 limits: ConnectionLimits::default(),
+                #[cfg(feature = "operations")]
+                operations: None,
             },
             session_limits: SessionLimits::default(),
             batching: true,
@@ -207,6 +216,14 @@ impl Server {
         self
     }
 
+    /// Lets an operations port tell of this server. Several may share one.
+    #[cfg(feature = "operations")]
+    #[must_use]
+    pub fn operations(mut self, operations: &crate::Operations) -> Self {
+        self.edge.operations = Some(Arc::clone(&operations.shared));
+        self
+    }
+
     /// How long a peer may take to accept the registration, 60 seconds by default. Then the stream is closed: a peer
     /// that refuses, because it knows no package of that id, says nothing at all.
     #[must_use]
@@ -239,8 +256,20 @@ impl Server {
         };
         let listener = Listener::bind(address, security, edge.limits).await?;
         let reloading = files.map(|files| files.keep(listener.security()));
+        let readiness = Readiness::new(settings.stopping.clone(), listener.security());
+        #[cfg(feature = "operations")]
+        if let Some(shared) = &edge.operations {
+            let watched = crate::operations::Watched {
+                package_id: settings.package_id.clone(),
+                readiness: readiness.clone(),
+                security: listener.security(),
+                reloads: reloading.as_ref().map(Reloading::reloads),
+                budget: edge.budget.clone(),
+            };
+            shared.watch(watched, listener.refusals());
+        }
         let Edge { keepalive, budget, .. } = edge;
-        Ok(BoundServer { listener, reloading, keepalive, budget, linger, settings })
+        Ok(BoundServer { listener, reloading, keepalive, budget, linger, readiness, settings })
     }
 
     /// What concerns connections, and what every stream needs.
@@ -248,6 +277,12 @@ impl Server {
         if self.package_id.is_empty() {
             return Err(ServerError::NoPackageId);
         }
+        #[cfg(feature = "operations")]
+        let operations = self.edge.operations.as_ref();
+        #[cfg(feature = "operations")]
+        let meter = operations.map(|shared| shared.meter(&self.package_id)).unwrap_or_default();
+        #[cfg(not(feature = "operations"))]
+        let meter = Meter::default();
         let settings = Settings {
             chaincode: self.chaincode,
             package_id: self.package_id,
@@ -259,6 +294,7 @@ impl Server {
             registration: self.registration,
             stopping: CancellationToken::new(),
             drain: self.drain,
+            meter,
         };
         Ok((self.edge, settings))
     }

@@ -61,6 +61,9 @@ pub struct Settings {
     pub batching: Option<bool>,
     /// As [`Server::strict`](crate::Server::strict).
     pub strict: Option<bool>,
+    /// Where the operations port is opened; `None` for none.
+    #[cfg(feature = "operations")]
+    pub operations_address: Option<String>,
     /// Where each of them came from, and what was overruled.
     pub decisions: Vec<Decision>,
 }
@@ -168,6 +171,8 @@ impl Sources {
             contract_threads: number(Setting::ContractThreads)?,
             batching: truth(Setting::Batching)?,
             strict: truth(Setting::Strict)?,
+            #[cfg(feature = "operations")]
+            operations_address: operations_address(&decided)?,
             decisions: decided.decisions,
         })
     }
@@ -213,6 +218,17 @@ fn listening_address(setting: Setting, chosen: &Chosen) -> Result<String, Settin
     match text.parse::<Target>() {
         Ok(_) => Ok(text),
         Err(error) => Err(bad(setting, chosen, error.to_string())),
+    }
+}
+
+#[cfg(feature = "operations")]
+fn operations_address(decided: &Decided) -> Result<Option<String>, SettingsError> {
+    let setting = Setting::OperationsAddress;
+    let Some(chosen) = decided.get(setting) else { return Ok(None) };
+    match chosen.given.value.trim() {
+        // Other interfaces have to be named, since others than this machine are then shown what happens inside.
+        text if text.starts_with(':') => Ok(Some(format!("127.0.0.1{text}"))),
+        _ => listening_address(setting, chosen).map(Some),
     }
 }
 

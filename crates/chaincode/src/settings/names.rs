@@ -44,6 +44,9 @@ pub enum Setting {
     Batching,
     /// Whether calls fail that hint at a mistake.
     Strict,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[cfg(feature = "operations")]
+    OperationsAddress,
 }
 
 /// What a setting's text means.
@@ -339,6 +342,16 @@ pub(crate) const ROWS: &[Row] = &[
         value: "BOOL",
         help: "let calls fail that hint at a mistake, such as reading a key after writing it (default: false)",
     },
+    #[cfg(feature = "operations")]
+    Row {
+        setting: Setting::OperationsAddress,
+        kind: Kind::Text,
+        key: "operations_address",
+        flags: &[plain("--operations-address")],
+        variables: &[plain("SELVEDGE_OPERATIONS_ADDRESS")],
+        value: "HOST:PORT",
+        help: "where /livez, /readyz and /metrics are served, in plaintext; loopback where no host is named",
+    },
 ];
 
 /// The file itself.
@@ -387,7 +400,8 @@ mod tests {
             }
         }
         // The last of the enumeration.
-        assert_eq!(settings.len(), Setting::Strict as usize + 1);
+        let more = usize::from(cfg!(feature = "operations"));
+        assert_eq!(settings.len(), Setting::Strict as usize + 1 + more);
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod golden;
 mod health;
 mod hostile;
 mod keepalive;
+#[cfg(feature = "operations")]
+mod operations;
 mod peer;
 mod renewal;
 mod several;
