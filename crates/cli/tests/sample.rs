@@ -96,6 +96,14 @@ fn wrong_settings_are_refused_with_a_fix() {
         complete(&files).env("CHAINCODE_CLIENT_CA_CERT", "/nowhere/ca.crt"),
         &["/nowhere/ca.crt", "No such"],
     );
+    // The names of the shims of other languages count as well, and two that contradict each other are both named.
+    refused(
+        complete(&files).env("CORE_CHAINCODE_ID_NAME", "another"),
+        &["CHAINCODE_ID is", "CORE_CHAINCODE_ID_NAME is \"another\"", "set one of"],
+    );
+    let mut as_deployccaas = sample(files.folder.path());
+    as_deployccaas.env("CHAINCODE_SERVER_ADDRESS", "127.0.0.1:0").env("CHAINCODE_ID", ID);
+    refused(&mut as_deployccaas, &["deployCCAAS.sh", "CHAINCODE_TLS_DISABLED=true"]);
     refused(complete(&files).env("RUST_LOG", "a=b=c"), &["RUST_LOG", "a=b=c"]);
     refused(
         Command::new(env!("CARGO_BIN_EXE_selvedge")).args(["sample", "unknown"]),

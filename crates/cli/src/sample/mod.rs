@@ -3,14 +3,15 @@
 mod settings;
 
 use asset_transfer_basic::AssetTransfer;
-use selvedge::Server;
+use selvedge::settings::Settings;
 use selvedge::tls::Refusal;
+use selvedge::{Operations, Server};
 use selvedge_network::sample::{Refused, ServerEvent};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use self::settings::Settings;
+use self::settings::{cannot_listen, level};
 use crate::arguments::{Sample, SampleArguments};
 use crate::catalogue;
 use crate::errors;
@@ -20,23 +21,23 @@ use crate::signals;
 
 pub(crate) async fn run(arguments: &SampleArguments) -> Result<Answer, Failure> {
     let stop = signals::stop()?;
-    let settings = Settings::read(arguments)?;
-    let Settings { address, package_id, security, level } = settings;
+    let settings = settings::read(arguments)?;
     let server = match arguments.name {
-        Sample::AssetTransferBasic => Server::new(AssetTransfer, &package_id, security),
+        Sample::AssetTransferBasic => Server::from_settings(AssetTransfer, &settings),
     };
-    let server = server
-        .bind(&address)
-        .await
-        .map_err(|error| errors::text(catalogue::LISTEN, "the sample cannot listen", &error))?;
+    let server = server.map_err(|error| cannot_listen(&error))?;
+    let operations = open_operations(&settings).await?;
+    let server = operations.iter().fold(server, Server::operations);
+    let server = server.bind(&settings.address).await.map_err(|error| cannot_listen(&error))?;
+    let package_id = settings.package_id.clone();
     let bound = server.local_addr();
     let reporter = arguments.json.then(|| report(server.refusals()));
-    output::tell(&format!("listening on {bound} for {package_id} ({})", level.description()));
+    output::tell(&format!("listening on {bound} for {package_id} ({})", settings.security()));
     if arguments.json {
         event(&ServerEvent::Listening {
             address: bound.to_string(),
             package_id,
-            security: level.name().to_owned(),
+            security: level(&settings).to_owned(),
         })?;
     }
     let stop_with_stdin = arguments.stop_with_stdin;
@@ -57,6 +58,21 @@ pub(crate) async fn run(arguments: &SampleArguments) -> Result<Answer, Failure> 
     }
     output::tell("stopped");
     Ok(Answer::Done)
+}
+
+/// Opens the operations port, if there is to be one; it is closed when what is returned is dropped.
+async fn open_operations(settings: &Settings) -> Result<Option<Operations>, Failure> {
+    let Some(address) = &settings.operations_address else { return Ok(None) };
+    let failed = |error| {
+        errors::text(
+            catalogue::LISTEN,
+            format!("the sample cannot listen on {address} for operations"),
+            &error,
+        )
+    };
+    let operations = Operations::bind(address).await.map_err(failed)?;
+    output::tell(&format!("operations on http://{}", operations.local_addr()));
+    Ok(Some(operations))
 }
 
 fn report(mut refusals: Receiver<Refusal>) -> JoinHandle<Result<(), Failure>> {

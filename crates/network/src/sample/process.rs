@@ -1,5 +1,6 @@
 //! The sample's process.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -25,16 +26,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const EVENTS: usize = 64;
 /// How much of the end of the process's standard error is kept.
 const STDERR_BYTES: usize = 4096;
-/// The variables of the sample. Those of the caller's environment must not decide anything here.
-const VARIABLES: [&str; 6] = [
-    "CHAINCODE_SERVER_ADDRESS",
-    "CHAINCODE_ID",
-    "CHAINCODE_TLS_DISABLED",
-    "CHAINCODE_TLS_CERT",
-    "CHAINCODE_TLS_KEY",
-    "CHAINCODE_CLIENT_CA_CERT",
-];
-
 /// A port that nobody else is given while it is held. Connections to it are refused.
 pub(crate) struct Reservation {
     socket: TcpSocket,
@@ -67,6 +58,14 @@ impl Reservation {
     }
 }
 
+/// Whether a variable may be one that tells a chaincode how to serve, or a peer's command where its peer is. Those of the
+/// caller's environment must not decide anything here.
+fn may_set(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name == "PORT_CHAINCODE_SERVER"
+        || ["CHAINCODE_", "CORE_", "SELVEDGE_"].iter().any(|of| name.starts_with(of))
+}
+
 /// The sample in a process of its own. Dropping it kills the process.
 pub(crate) struct Process {
     child: Child,
@@ -86,7 +85,7 @@ impl Process {
         reservation: Reservation,
     ) -> Result<Self, SampleError> {
         let mut command = Command::new(program);
-        for variable in VARIABLES {
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| may_set(variable)) {
             command.env_remove(variable);
         }
         command
