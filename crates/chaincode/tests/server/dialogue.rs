@@ -223,6 +223,21 @@ async fn gives_the_proposals_contents_to_the_contract() {
     server.stop().await;
 }
 
+/// No peer adds anything unless it has a plugin that does.
+#[tokio::test]
+async fn gives_the_peers_decorations_to_the_contract() {
+    let server = Running::start(contract(|ctx: Context| async move {
+        Response::success(ctx.decorations().get("seal").cloned().unwrap_or_default())
+    }))
+    .await;
+    let peer = Peer::new(server.connect().await).await;
+    let mut input = input(&["x"]);
+    assert_eq!(response(peer.transact("t1", Invocation::Transaction, input.clone(), None).await).payload, "");
+    input.decorations.insert("seal".into(), "red".into());
+    assert_eq!(response(peer.transact("t2", Invocation::Transaction, input, None).await).payload, "red");
+    server.stop().await;
+}
+
 fn proposal(header_type: HeaderType) -> SignedProposal {
     let channel = ChannelHeader {
         r#type: header_type.into(),

@@ -1,6 +1,7 @@
 //! What contracts' authors test with, tested.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod api;
 mod calls;
 mod chaincodes;
 mod contracts;

@@ -33,5 +33,10 @@ fn golden_iterators() {
 
 #[test]
 fn golden_page_of_requests_is_true() {
-    page::check();
+    page::requests::check();
+}
+
+#[test]
+fn golden_page_of_the_api_is_true() {
+    page::api::check();
 }
