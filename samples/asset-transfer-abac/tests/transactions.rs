@@ -3,7 +3,7 @@
 
 use asset_transfer_abac::AttributeBasedAccess;
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Identity, Ledger};
+use selvedge_network::testing::{Identity, Ledger, Setup};
 use serde_json::{Value, json};
 
 const NOT_OWNER: &str = "NOT_OWNER: submitting client not authorized to update asset, does not own asset";
@@ -26,7 +26,7 @@ async fn read(ledger: &Ledger, id: &str) -> Value {
 
 #[tokio::test]
 async fn the_attribute_creates_and_the_owner_changes() {
-    let ledger = testing::start(AttributeBasedAccess).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AttributeBasedAccess).await.unwrap();
     let (creator, user) = (creator(), Identity::client("Org1MSP", "user1"));
     ledger.submit(&creator, call("CreateAsset", &["Asset1", "blue", "20", "100"])).await.unwrap();
     let owner = name(&ledger, &creator).await;
@@ -50,7 +50,7 @@ async fn the_attribute_creates_and_the_owner_changes() {
 
 #[tokio::test]
 async fn nobody_else_creates() {
-    let ledger = testing::start(AttributeBasedAccess).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AttributeBasedAccess).await.unwrap();
     let text =
         "NOT_CREATOR: submitting client not authorized to create asset, does not have abac.creator role";
     let user = Identity::client("Org1MSP", "user1");
@@ -68,7 +68,7 @@ async fn nobody_else_creates() {
 
 #[tokio::test]
 async fn only_the_owner_updates_transfers_and_deletes() {
-    let ledger = testing::start(AttributeBasedAccess).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AttributeBasedAccess).await.unwrap();
     ledger.submit(&creator(), call("CreateAsset", &["Asset1", "blue", "20", "100"])).await.unwrap();
     // Of the same name, but of another organisation.
     let namesake = Identity::client("Org2MSP", "creator1").attribute("abac.creator", "true");
@@ -84,7 +84,7 @@ async fn only_the_owner_updates_transfers_and_deletes() {
 
 #[tokio::test]
 async fn assets_are_listed_and_missing_ones_refused() {
-    let ledger = testing::start(AttributeBasedAccess).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AttributeBasedAccess).await.unwrap();
     let creator = creator();
     assert_eq!(ledger.evaluate(&creator, call("GetAllAssets", &[])).await.unwrap(), "[]");
     for id in ["b", "a"] {

@@ -13,7 +13,7 @@ const ORG1: &str = "_implicit_org_Org1MSP";
 async fn start() -> Ledger {
     let chaincode =
         Deploy::new("events", AssetTransferEvents).endorsement_policy("OR('Org1MSP.peer','Org2MSP.peer')");
-    Setup::new().chaincode(chaincode).start().await.unwrap().ledger("events")
+    Setup::new().compare_batching().chaincode(chaincode).start().await.unwrap().ledger("events")
 }
 
 fn call(function: &str, args: &[&str]) -> Call<Bytes> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use asset_transfer_ledger_queries::AssetTransferContract;
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Identity, Ledger, TxValidationCode};
+use selvedge_network::testing::{Identity, Ledger, Setup, TxValidationCode};
 use serde_json::{Value, json};
 
 /// With the index that lies beside the sample. There is none at a peer without CouchDB, and it is not missed.
@@ -17,7 +17,7 @@ fn user() -> Identity {
 }
 
 async fn start() -> Ledger {
-    let ledger = testing::start(AssetTransferContract).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AssetTransferContract).await.unwrap();
     submit(&ledger, "InitLedger", &[]).await;
     ledger
 }

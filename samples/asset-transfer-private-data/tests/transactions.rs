@@ -17,7 +17,7 @@ async fn start() -> Ledger {
     let chaincode = Deploy::new("private", PrivateAssetTransfer)
         .endorsement_policy("OR('Org1MSP.peer','Org2MSP.peer')")
         .collections(include_str!("../collections_config.json"));
-    Setup::new().chaincode(chaincode).start().await.unwrap().ledger("private")
+    Setup::new().compare_batching().chaincode(chaincode).start().await.unwrap().ledger("private")
 }
 
 fn seller() -> Identity {

@@ -3,7 +3,7 @@
 
 use asset_transfer_sbe::AssetContract;
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Identity, Ledger, TestError, TxValidationCode};
+use selvedge_network::testing::{Identity, Ledger, Setup, TestError, TxValidationCode};
 use serde_json::{Value, json};
 
 const ORG1: &str = "Org1MSP";
@@ -40,7 +40,7 @@ async fn check(ledger: &Ledger, value: i64, owner: &str, organization: &str) {
 
 #[tokio::test]
 async fn the_owners_organisation_endorses_every_change() {
-    let ledger = testing::start(AssetContract).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AssetContract).await.unwrap();
     let (tom, henry) = (Identity::client(ORG1, "tom"), Identity::client(ORG2, "henry"));
     let not_endorsed = Some(TxValidationCode::EndorsementPolicyFailure);
 
@@ -79,7 +79,7 @@ async fn the_owners_organisation_endorses_every_change() {
 
 #[tokio::test]
 async fn the_gateway_finds_the_owners_organisation_itself() {
-    let ledger = testing::start(AssetContract).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AssetContract).await.unwrap();
     let (tom, henry) = (Identity::client(ORG1, "tom"), Identity::client(ORG2, "henry"));
     ledger.submit(&tom, AssetContract::create_asset_call("asset1", 100, "Tom")).await.unwrap();
     ledger.submit(&henry, AssetContract::update_asset_call("asset1", 200)).await.unwrap();
@@ -90,7 +90,7 @@ async fn the_gateway_finds_the_owners_organisation_itself() {
 
 #[tokio::test]
 async fn refusals_have_codes_and_the_official_texts() {
-    let ledger = testing::start(AssetContract).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(AssetContract).await.unwrap();
     let tom = Identity::client(ORG1, "tom");
     for (function, args) in [
         ("ReadAsset", &["asset1"][..]),

@@ -18,7 +18,7 @@ const ID: &str = "43b88aae70918c98d4d7b544629d83d9630d121b5f8bc4702a6d1d204ed37b
 async fn start() -> Ledger {
     let chaincode =
         Deploy::new("secured", SecuredAgreement).endorsement_policy("OR('Org1MSP.peer','Org2MSP.peer')");
-    Setup::new().chaincode(chaincode).start().await.unwrap().ledger("secured")
+    Setup::new().compare_batching().chaincode(chaincode).start().await.unwrap().ledger("secured")
 }
 
 fn seller() -> Identity {

@@ -11,7 +11,7 @@ const ID: &str = "PaintingAuction";
 async fn start() -> Ledger {
     let chaincode =
         Deploy::new("auction", SimpleAuction).endorsement_policy("OR('Org1MSP.peer','Org2MSP.peer')");
-    Setup::new().chaincode(chaincode).start().await.unwrap().ledger("auction")
+    Setup::new().compare_batching().chaincode(chaincode).start().await.unwrap().ledger("auction")
 }
 
 fn seller() -> Identity {

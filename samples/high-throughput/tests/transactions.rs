@@ -3,7 +3,7 @@
 
 use high_throughput::HighThroughput;
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Endorsed, Identity, Ledger, TestError, TxValidationCode};
+use selvedge_network::testing::{Endorsed, Identity, Ledger, Setup, TestError, TxValidationCode};
 
 fn user() -> Identity {
     Identity::client("Org1MSP", "user")
@@ -34,7 +34,7 @@ async fn at_once(ledger: &Ledger, count: usize, function: &str) -> Vec<Option<Tx
 
 #[tokio::test]
 async fn changes_are_summed_pruned_and_deleted() {
-    let ledger = testing::start(HighThroughput).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
     for (delta, op, text) in [
         ("100", "+", "Successfully added +100 to v"),
         ("0.25", "+", "Successfully added +0.25 to v"),
@@ -60,7 +60,7 @@ async fn changes_are_summed_pruned_and_deleted() {
 
 #[tokio::test]
 async fn many_change_a_variable_at_once() {
-    let ledger = testing::start(HighThroughput).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
     assert_eq!(at_once(&ledger, 20, "Update").await, [None; 20]);
     assert_eq!(get(&ledger, "Get").await, "50");
 
@@ -74,7 +74,7 @@ async fn many_change_a_variable_at_once() {
 /// More rows than a peer sends at once, deleted while they are read.
 #[tokio::test]
 async fn pruning_takes_all_rows_or_none() {
-    let ledger = testing::start(HighThroughput).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
     assert_eq!(at_once(&ledger, 120, "Update").await, [None; 120]);
     let prune = ledger.transaction(&user(), call("Prune", &["v"]));
     let endorsed = prune.clone().endorse().await.unwrap();
@@ -90,7 +90,7 @@ async fn pruning_takes_all_rows_or_none() {
 
 #[tokio::test]
 async fn a_single_row_is_changed_and_deleted() {
-    let ledger = testing::start(HighThroughput).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
     assert_eq!(submit(&ledger, "UpdateStandard", &["v", "1000000", "+"]).await.unwrap(), "1e+06");
     assert_eq!(submit(&ledger, "UpdateStandard", &["v", "0.5", "-"]).await.unwrap(), "999999.5");
     assert_eq!(get(&ledger, "GetStandard").await, "999999.5");
@@ -102,7 +102,7 @@ async fn a_single_row_is_changed_and_deleted() {
 
 #[tokio::test]
 async fn what_is_no_change_is_refused() {
-    let ledger = testing::start(HighThroughput).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
     for function in ["Update", "UpdateStandard"] {
         for delta in ["", "ten", "NaN", "inf", "1e999"] {
             let refused = submit(&ledger, function, &["v", delta, "+"]).await.unwrap_err();

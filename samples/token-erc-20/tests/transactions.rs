@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Identity, Ledger, TestError, TxValidationCode};
+use selvedge_network::testing::{Identity, Ledger, Setup, TestError, TxValidationCode};
 use serde_json::{Value, json};
 use token_erc_20::{Movement, TokenErc20};
 
@@ -36,7 +36,7 @@ async fn ask(ledger: &Ledger, by: &Identity, function: &str, args: &[&str]) -> B
 
 /// With 5000 tokens of the minter's.
 async fn start() -> Ledger {
-    let ledger = testing::start(TokenErc20).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(TokenErc20).await.unwrap();
     let done = submit(&ledger, &minter(), "Initialize", &["some name", "some symbol", "2"]).await.unwrap();
     assert_eq!(done, "true");
     assert_eq!(submit(&ledger, &minter(), "Mint", &["5000"]).await.unwrap(), "");
@@ -106,7 +106,7 @@ async fn somebody_spends_what_the_owner_allows() {
 
 #[tokio::test]
 async fn only_the_central_bank_names_makes_and_destroys() {
-    let ledger = testing::start(TokenErc20).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(TokenErc20).await.unwrap();
     let not_initialized = "NOT_INITIALIZED: Contract options need to be set before calling any function, call \
                            Initialize() to initialize contract";
     for (function, args) in [

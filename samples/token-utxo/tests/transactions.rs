@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
 use selvedge::{Bytes, Call};
-use selvedge_network::testing::{self, Identity, Ledger, TestError, TxValidationCode};
+use selvedge_network::testing::{Identity, Ledger, Setup, TestError, TxValidationCode};
 use serde_json::{Value, json};
 use token_utxo::{TokenUtxo, Utxo};
 
@@ -23,7 +23,7 @@ fn call(function: &str, args: &[&str]) -> Call<Bytes> {
 }
 
 async fn start() -> Ledger {
-    let ledger = testing::start(TokenUtxo).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(TokenUtxo).await.unwrap();
     let done = ledger.submit(&minter(), call("Initialize", &["some name", "some symbol"])).await;
     assert_eq!(done.unwrap(), "true");
     ledger
@@ -147,7 +147,7 @@ async fn amounts_are_checked() {
 
 #[tokio::test]
 async fn only_the_central_bank_names_and_makes() {
-    let ledger = testing::start(TokenUtxo).await.unwrap();
+    let ledger = Setup::new().compare_batching().start_with(TokenUtxo).await.unwrap();
     let not_initialized = "NOT_INITIALIZED: contract options need to be set before calling any function, call \
                            Initialize() to initialize contract";
     let refused = |refused: Result<Bytes, TestError>| refused.unwrap_err().message();

@@ -38,6 +38,17 @@ pub enum TestError {
     /// The call cannot be made, or its result not be read.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// With batch operations and without them the transaction does not come to the same: it depends on something else than
+    /// its arguments and the ledger. Both read/write sets, events and responses follow.
+    #[error(
+        "the transaction depends on more than its arguments and the ledger: {batched} with batching, {single} without"
+    )]
+    Batching {
+        /// With batch operations offered.
+        batched: String,
+        /// Without.
+        single: String,
+    },
     /// The network could not be set up, or something of it could not be read.
     #[error("the network under test failed: {0}")]
     Network(#[source] Box<dyn StdError + Send + Sync>),

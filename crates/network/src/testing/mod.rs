@@ -36,6 +36,7 @@
 //!
 //! Authorities and identities are made once per process and shared by its tests; everything else belongs to one network.
 
+mod compare;
 mod endorsed;
 mod error;
 mod identity;
@@ -60,8 +61,10 @@ pub use setup::{Deploy, Setup};
 
 pub use crate::RequestSettings;
 
-/// The name of a chaincode that is started alone.
-const ALONE: &str = "chaincode";
+/// The guide for authors, whose code is compiled and run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/testing.md")]
+struct Guide;
 
 /// Starts a network of two organisations, `Org1MSP` and `Org2MSP`, with this contract on the channel `mychannel` under the
 /// name `chaincode`. Both organisations must endorse, since that is a majority.
@@ -69,5 +72,5 @@ const ALONE: &str = "chaincode";
 /// # Errors
 /// When it cannot be set up.
 pub async fn start(chaincode: impl Chaincode) -> Result<Ledger, TestError> {
-    Ok(Setup::new().chaincode(Deploy::new(ALONE, chaincode)).start().await?.ledger(ALONE))
+    Setup::new().start_with(chaincode).await
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use prost::Message;
 use selvedge::InProcess;
-use selvedge_client::{Approval, Definition, ProposalBuilder, sign_envelope};
+use selvedge_client::{Approval, Definition, Proposal, ProposalBuilder, sign_envelope};
 use selvedge_identity::genesis::{OrderingOrganization, Organization as GenesisOrganization};
 use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::block::validation_codes;
@@ -27,7 +27,7 @@ use super::identity::Organization;
 use super::ordering::{Orderer, Ordering};
 use super::run::endorse;
 use super::setup::Deploy;
-use super::{Identity, Ledger, Setup, TestError};
+use super::{Identity, Ledger, Setup, TestError, compare};
 use crate::identities::Role;
 use crate::peer::share_private_data;
 use crate::{RequestSettings, genesis};
@@ -59,6 +59,14 @@ pub(super) struct Node {
     peer: Peer,
     endorser: LocalEndorser,
     pub(super) gateway: Gateway,
+    /// The peer as it would endorse without offering batch operations, if transactions are compared.
+    single: Option<Single>,
+}
+
+/// An endorser on the same ledgers whose chaincode is offered nothing.
+struct Single {
+    host: Host,
+    endorser: LocalEndorser,
 }
 
 impl TestNetwork {
@@ -118,6 +126,34 @@ impl TestNetwork {
     pub async fn shutdown(self) {
         for node in &self.0.nodes {
             node.peer.shutdown().await;
+            if let Some(single) = &node.single {
+                single.host.shutdown().await;
+            }
+        }
+    }
+
+    /// Whether a transaction is the same with and without batch operations, if that is asked. It runs on the peer of
+    /// the first of these organisations, or of the identity's.
+    pub(super) async fn compare(
+        &self,
+        identity: &Identity,
+        endorsers: &[String],
+        proposal: &Proposal,
+    ) -> Result<(), TestError> {
+        let first = endorsers.first().map_or(identity.msp_id(), String::as_str);
+        let node = self.0.nodes.iter().find(|node| node.peer.msp_id() == first).or(self.0.nodes.first());
+        let Some((node, single)) = node.and_then(|node| Some((node, node.single.as_ref()?))) else {
+            return Ok(());
+        };
+        let Ok(channel) = self.channel(&proposal.channel_id, Some(node.peer.msp_id())) else { return Ok(()) };
+        loop {
+            let height = channel.ledger().height();
+            let batched = node.endorser.evaluate(proposal.signed.clone()).await;
+            let single = single.endorser.evaluate(proposal.signed.clone()).await;
+            // Only what was simulated on the same state can be compared.
+            if channel.ledger().height() == height {
+                return compare::same(batched, single);
+            }
         }
     }
 
@@ -170,7 +206,7 @@ impl TestNetwork {
             let package_id = deploy.package_id;
             let served = Arc::new(deploy.server.in_process().map_err(TestError::setup)?);
             for node in &self.0.nodes {
-                node.attach(&package_id, Arc::clone(&served));
+                node.attach(&package_id, &served);
             }
             let channels = deploy.channels.unwrap_or_else(|| self.0.channels.keys().cloned().collect());
             definitions.extend(channels.into_iter().map(|channel| {
@@ -253,6 +289,9 @@ impl Node {
         folder.clone_into(&mut host.temp_dir);
         host.execute_timeout = setup.execute_timeout;
         host.offer = *runtime_params;
+        let mut nothing_offered = host.clone();
+        nothing_offered.root = folder.join(format!("{name}-single"));
+        nothing_offered.offer = None;
         let host = Host::open(host).map_err(TestError::setup)?;
         let mut ledgers = LedgerConfig::new("/ledgers");
         ledgers.history = *history;
@@ -267,9 +306,20 @@ impl Node {
         config.private_data_peers = peer.private_data_peers().clone();
         // Tests say what time it is.
         config.time_window = Duration::MAX;
-        let endorser = LocalEndorser::new(identity, msp, host, peer.channels().clone(), config);
+        let endorser = |host: Host| {
+            let (identity, msp) = (Arc::clone(&identity), Arc::clone(&msp));
+            LocalEndorser::new(identity, msp, host, peer.channels().clone(), config.clone())
+        };
+        let single = match setup.compare_batching {
+            true => {
+                let host = Host::open(nothing_offered).map_err(TestError::setup)?;
+                Some(Single { endorser: endorser(host.clone()), host })
+            }
+            false => None,
+        };
+        let endorser = endorser(host);
         let gateway = Gateway::new(organization.msp_id(), GatewayConfig::default());
-        Ok(Self { peer, endorser, gateway })
+        Ok(Self { peer, endorser, gateway, single })
     }
 
     async fn join(&self, ordering: &Ordering) -> Result<(), TestError> {
@@ -289,12 +339,15 @@ impl Node {
         Ok(())
     }
 
-    fn attach(&self, package_id: &str, served: Arc<InProcess>) {
-        let msp_id = self.peer.msp_id().to_owned();
-        self.peer.host().attach(package_id, move || {
-            let end = served.connect(&msp_id);
-            AttachedStream { incoming: end.incoming.boxed(), outgoing: end.outgoing }
-        });
+    fn attach(&self, package_id: &str, served: &Arc<InProcess>) {
+        let hosts = self.single.iter().map(|single| &single.host).chain([self.peer.host()]);
+        for host in hosts {
+            let (served, msp_id) = (Arc::clone(served), self.peer.msp_id().to_owned());
+            host.attach(package_id, move || {
+                let end = served.connect(&msp_id);
+                AttachedStream { incoming: end.incoming.boxed(), outgoing: end.outgoing }
+            });
+        }
     }
 
     /// A transaction of the organisation's administrator, which its own peer endorses, or whoever the gateway asks.

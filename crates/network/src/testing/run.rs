@@ -95,6 +95,7 @@ impl<T: DeserializeOwned + 'static> Transaction<T> {
     /// When the contract or the peer refuses.
     pub async fn evaluate(self) -> Result<T, TestError> {
         let proposal = self.proposal()?;
+        self.ledger.network().compare(&self.identity, &self.endorsers, &proposal).await?;
         let request = EvaluateRequest {
             transaction_id: proposal.tx_id,
             channel_id: proposal.channel_id,
@@ -113,6 +114,7 @@ impl<T: DeserializeOwned + 'static> Transaction<T> {
     /// When the contract or a peer refuses, peers disagree, or too few endorse.
     pub async fn endorse(self) -> Result<Endorsed<T>, TestError> {
         let proposal = self.proposal()?;
+        self.ledger.network().compare(&self.identity, &self.endorsers, &proposal).await?;
         let node = self.ledger.network().node_of(&self.identity)?;
         let envelope = endorse(node, &proposal, self.endorsers.clone(), |text| self.code(text)).await?;
         let entry = envelope.encode_to_vec().into();

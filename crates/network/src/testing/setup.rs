@@ -8,8 +8,11 @@ use selvedge_client::Definition;
 use selvedge_client::definition::{collections, signature_policy};
 use selvedge_peer::host::DEFAULT_EXECUTE_TIMEOUT;
 
-use super::{TestError, TestNetwork};
+use super::{Ledger, TestError, TestNetwork};
 use crate::RequestSettings;
+
+/// The name of a chaincode that is started alone.
+const ALONE: &str = "chaincode";
 
 /// The version that chaincodes under test have.
 const VERSION: &str = "1.0";
@@ -24,6 +27,7 @@ pub struct Setup {
     pub(super) chaincodes: Vec<Deploy>,
     pub(super) requests: RequestSettings,
     pub(super) execute_timeout: Duration,
+    pub(super) compare_batching: bool,
 }
 
 /// A chaincode and what the organisations of a channel agree on for it.
@@ -46,6 +50,7 @@ impl Default for Setup {
             chaincodes: Vec::new(),
             requests: RequestSettings::default(),
             execute_timeout: DEFAULT_EXECUTE_TIMEOUT,
+            compare_batching: false,
         }
     }
 }
@@ -84,6 +89,14 @@ impl Setup {
         self
     }
 
+    /// Runs every transaction twice more before it is endorsed or evaluated, with batch operations offered and without, and
+    /// fails with [`TestError::Batching`] unless both come to the same bytes: read/write set, event and response.
+    #[must_use]
+    pub fn compare_batching(mut self) -> Self {
+        self.compare_batching = true;
+        self
+    }
+
     /// What peers offer chaincode, and how much it may ask for: the limit of results, histories, rich queries, batches.
     #[must_use]
     pub fn requests(mut self, requests: RequestSettings) -> Self {
@@ -96,6 +109,14 @@ impl Setup {
     pub fn execute_timeout(mut self, limit: Duration) -> Self {
         self.execute_timeout = limit;
         self
+    }
+
+    /// Starts the network with this chaincode alone, under the name `chaincode`, and gives it on the first channel.
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub async fn start_with(self, chaincode: impl Chaincode) -> Result<Ledger, TestError> {
+        Ok(self.chaincode(Deploy::new(ALONE, chaincode)).start().await?.ledger(ALONE))
     }
 
     /// Starts the network, and brings the chaincodes to their channels with approvals and commits as in Fabric. It must be

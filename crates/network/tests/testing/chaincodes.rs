@@ -1,5 +1,7 @@
 //! Several chaincodes and channels, endorsement of single keys, and what peers and servers are told to do.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use selvedge::{CheckError, Context, Contracts, KeyPolicy, KeyRole, LedgerError, Query, contract};
 use selvedge_network::testing::{
     Deploy, Identity, Ledger, RequestSettings, Setup, TestError, TxValidationCode,
@@ -167,6 +169,46 @@ async fn batching_is_offered_and_used_or_not() {
         assert_eq!(ledger.evaluate(&alice(), Caller::keys_call()).await.unwrap(), 20);
     }
     assert!(rwsets.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// Counts its calls, which no contract may.
+#[derive(Default)]
+struct Forgetful(AtomicU32);
+
+#[contract(rename_all = "PascalCase")]
+impl Forgetful {
+    #[transaction]
+    async fn write(&self, ctx: &Context) -> Result<(), LedgerError> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        ctx.put("k", number.to_string()).await
+    }
+
+    #[transaction]
+    async fn read(&self, ctx: &Query) -> Result<u32, LedgerError> {
+        ctx.get("k").await?;
+        Ok(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn a_contract_that_depends_on_more_than_the_ledger_is_found_out() {
+    let setup = Setup::new().compare_batching().chaincode(Deploy::new("forgetful", Forgetful::default()));
+    let ledger = setup.start().await.unwrap().ledger("forgetful");
+    let error = ledger.submit(&alice(), Forgetful::write_call()).await.unwrap_err();
+    let TestError::Batching { batched, single } = error else { panic!("{error}") };
+    assert_ne!(batched, single);
+    assert_eq!(ledger.state("k").unwrap(), None);
+    let error = ledger.evaluate(&alice(), Forgetful::read_call()).await.unwrap_err();
+    assert!(matches!(error, TestError::Batching { .. }), "{error}");
+
+    // What depends on the ledger alone passes.
+    let ledger = caller(Setup::new().compare_batching(), |deploy| deploy).await;
+    ledger.submit(&alice(), Caller::fill_call(20_u32)).await.unwrap();
+    assert_eq!(ledger.evaluate(&alice(), Caller::keys_call()).await.unwrap(), 20);
+    // So do failures, which are the same twice.
+    let nobody = Caller::ask_call("mychannel", "nobody", "Read", "a1");
+    let error = ledger.evaluate(&alice(), nobody).await.unwrap_err();
+    assert!(error.message().contains("chaincode nobody not found"), "{error}");
 }
 
 #[tokio::test]
