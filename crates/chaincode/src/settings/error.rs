@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::names::{CONFIG_FLAG, Setting};
+use super::names::{CONFIG_FLAG, CONFIG_VARIABLE, Setting};
 
 /// A value that was given, and by which name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl SettingsError {
             Self::UnknownArgument { .. } | Self::NoValue { .. } => "--help lists what there is".into(),
             Self::NotUtf8 { name } => format!("write {name} in UTF-8"),
             Self::File { .. } => {
-                format!("correct the file that {CONFIG_FLAG} or SELVEDGE_CONFIG names, or leave it out")
+                format!("correct the file that {CONFIG_FLAG} or {CONFIG_VARIABLE} names, or leave it out")
             }
         }
     }

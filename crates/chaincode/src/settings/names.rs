@@ -356,7 +356,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// The file itself.
 pub(crate) const CONFIG_FLAG: &str = "--config";
-pub(crate) const CONFIG_VARIABLE: &str = "SELVEDGE_CONFIG";
+pub(crate) const CONFIG_VARIABLE: &str = "SELVEDGE_CHAINCODE_CONFIG";
 
 /// What `--help` prints.
 pub(crate) fn help() -> String {

@@ -179,7 +179,7 @@ fn the_program_counts_more_than_the_command_line_and_that_more_than_the_environm
     std::fs::write(&file, r#"{ "drain": "1s", "contract_threads": 1, "strict": true, "batching": false }"#)
         .unwrap();
     let settings = complete()
-        .variable("SELVEDGE_CONFIG", path)
+        .variable("SELVEDGE_CHAINCODE_CONFIG", path)
         .variable("SELVEDGE_DRAIN", "2s")
         .variable("SELVEDGE_CONTRACT_THREADS", "2")
         .variable("SELVEDGE_STRICT", "false")
@@ -246,7 +246,10 @@ fn a_file_that_cannot_be_used_is_refused_with_the_reason() {
     refused(with(r#"{ "drain": null }"#), &["the value of \"drain\""]);
     refused(with(r#"{ "crl": [1] }"#), &["the value of \"crl\""]);
     refused(with(&format!("{{ \"drain\": \"{}\" }}", "x".repeat(1 << 20))), &["more than 1048576 bytes"]);
-    refused(complete().flag("--config", "/nowhere"), &["/nowhere", "No such file", "SELVEDGE_CONFIG"]);
+    refused(
+        complete().flag("--config", "/nowhere"),
+        &["/nowhere", "No such file", "SELVEDGE_CHAINCODE_CONFIG"],
+    );
 }
 
 #[test]
@@ -315,7 +318,7 @@ fn a_command_line_that_is_misspelt_is_refused() {
     assert!(error.fix().contains("--help"));
     assert_eq!(parse(&["--address"]), SettingsError::NoValue { flag: "--address".into() });
     assert_eq!(parse(&["stray"]), SettingsError::UnknownArgument { argument: "stray".into() });
-    for name in ["--address", "CHAINCODE_ID", "SELVEDGE_CONFIG", "crl_unknown"] {
+    for name in ["--address", "CHAINCODE_ID", "SELVEDGE_CHAINCODE_CONFIG", "crl_unknown"] {
         assert!(Settings::help().contains(name), "{name}");
     }
 }
