@@ -1,0 +1,8 @@
+//! Serves the sample to peers; `--help` tells all that it can be told.
+
+use asset_transfer_sbe::AssetContract;
+
+#[tokio::main]
+async fn main() -> selvedge::Result<()> {
+    selvedge::serve(AssetContract).await
+}
