@@ -173,6 +173,25 @@ async fn one_stream_carries_many_envelopes_up_to_the_first_refusal() {
     served.end().await;
 }
 
+/// The channel's MSPs remember certificates that they have read. That one is over counts all the same.
+#[tokio::test]
+async fn a_member_whose_certificate_is_over_has_nothing_ordered() {
+    let world = World::new();
+    let served = with_height(&world, 1, false).await;
+    let mut client = served.client().await;
+    // It was valid when the authority was there, so that nothing but its end speaks against it.
+    let valid = Validity::default();
+    let over = Validity { not_after: valid.not_before + time::Duration::minutes(1), ..valid };
+    let who = world.org1.member_until("client", over);
+    for _ in 0..3 {
+        let envelope = sign(&who, &header(HeaderType::EndorserTransaction, CHANNEL), "content");
+        let answer = client.broadcast_one(envelope).await;
+        assert_eq!(answer, (Status::BadRequest, "broadcast client identity expired".to_owned()));
+    }
+    drop(client);
+    served.end().await;
+}
+
 #[tokio::test]
 async fn a_certificate_that_nobody_knows_counts_as_expired_too() {
     let world = World::new();
