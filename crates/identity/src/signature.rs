@@ -148,6 +148,9 @@ impl Verified {
 }
 
 impl VerificationCache {
+    /// Enough for the signatures of about ten thousand transactions.
+    pub const DEFAULT_ENTRIES: usize = 50_000;
+
     /// Remembers up to `entries` signatures, at about 300 bytes each.
     pub fn new(entries: usize) -> Arc<Self> {
         Arc::new(Self { good: Cache::new(entries) })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use selvedge_client::configuration::Broadcast;
 use selvedge_client::{Deliver, Gateway, Lifecycle};
-use selvedge_identity::SigningIdentity;
+use selvedge_identity::{SigningIdentity, VerificationCache};
 use selvedge_ledger::storage::{DiskStorage, MemoryStorage, Storage};
 use selvedge_orderer::{BroadcastService, Cutting, Orderer, OrdererConfig};
 use selvedge_peer::gateway::Broadcaster;
@@ -44,6 +44,7 @@ pub struct Network {
     /// What all nodes hold of the messages they receive.
     budget: ReceiveBudget,
     storage: Arc<dyn Storage>,
+    signatures: Arc<VerificationCache>,
     /// The genesis blocks of the channels.
     genesis: Vec<Block>,
     /// The peers that run, by organisation.
@@ -70,6 +71,8 @@ impl Network {
             Keeping::Memory => Arc::new(MemoryStorage::new()),
         };
         let stopping = CancellationToken::new();
+        // What one node has verified no other needs to verify again.
+        let signatures = VerificationCache::new(VerificationCache::DEFAULT_ENTRIES);
         let mut servers = Vec::new();
 
         let node = orderers.members(Role::Orderer).next().ok_or(NetworkError::NoPeers)?;
@@ -81,6 +84,7 @@ impl Network {
             folder: config.folder.join("ledgers").join(node.name()),
             log: Default::default(),
             cutting: config.cutting,
+            signatures: Arc::clone(&signatures),
             queue: ORDERER_QUEUE,
         }));
         // The nodes share one process, and so its budget.
@@ -105,7 +109,14 @@ impl Network {
         for (number, organization) in organizations.iter().enumerate() {
             for (sibling, member) in organization.members(Role::Peer).enumerate() {
                 let sockets = sockets(member, config.ports.peer(number, sibling), &config).await?;
-                let setup = PeerSetup::new(member, organization, sockets, Arc::clone(&storage), &config)?;
+                let setup = PeerSetup::new(
+                    member,
+                    organization,
+                    sockets,
+                    Arc::clone(&storage),
+                    Arc::clone(&signatures),
+                    &config,
+                )?;
                 setups.push(setup);
             }
         }
@@ -135,6 +146,7 @@ impl Network {
             broadcaster,
             budget,
             storage,
+            signatures,
             genesis,
             peers,
             addresses,
@@ -332,7 +344,8 @@ impl Network {
         let port = self.addresses.get(name).ok_or_else(unknown)?.port();
         let sockets = sockets(member, port, &self.config).await?;
         let storage = Arc::clone(&self.storage);
-        let setup = PeerSetup::new(member, organization, sockets, storage, &self.config)?;
+        let signatures = Arc::clone(&self.signatures);
+        let setup = PeerSetup::new(member, organization, sockets, storage, signatures, &self.config)?;
         peer::share_private_data(&setup.peer, self.peers.iter().map(NetworkPeer::node));
         for (block, channel) in self.genesis.iter().zip(&self.config.channels) {
             let source = self.orderer.source(channel).ok_or_else(unknown)?;

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use selvedge_identity::Msp;
+use selvedge_identity::{Msp, VerificationCache};
 use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::storage::Storage;
 use selvedge_peer::channel::Channel;
@@ -120,6 +120,7 @@ impl PeerSetup {
         organization: &Organization,
         sockets: Sockets,
         storage: Arc<dyn Storage>,
+        signatures: Arc<VerificationCache>,
         config: &NetworkConfig,
     ) -> Result<Self, NetworkError> {
         let identity = Arc::new(member.signing_identity()?);
@@ -142,7 +143,8 @@ impl PeerSetup {
         let host = Host::open(host)?;
         let mut ledgers = LedgerConfig::new(folder.join("channels"));
         ledgers.history = config.requests.history;
-        let peer = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
+        let mut peer = PeerConfig::new(Arc::clone(&identity), Arc::clone(&local_msp), storage, ledgers);
+        peer.signatures = signatures;
         let peer = Peer::new(peer, host.clone());
         let address = format!("{}:{}", member.name(), sockets.services.local_addr().port());
         let mut endorser = EndorserConfig::new(address);

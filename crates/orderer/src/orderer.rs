@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use selvedge_identity::{ChannelConfig, SigningIdentity};
+use selvedge_identity::{ChannelConfig, SigningIdentity, VerificationCache};
 use selvedge_ledger::log::{BlockLog, LogOptions, PrivateWrites};
 use selvedge_ledger::storage::{Lock, LockError, Storage};
 use selvedge_ledger::{StoreError, block};
@@ -36,6 +36,8 @@ pub struct OrdererConfig {
     pub log: LogOptions,
     /// When a block that is not full is closed.
     pub cutting: Cutting,
+    /// The memory of good signatures, which the peers of the same process may share.
+    pub signatures: Arc<VerificationCache>,
     /// How many envelopes of a channel may wait before whoever sends one waits too; at least one may.
     pub queue: usize,
 }
@@ -95,7 +97,7 @@ impl Orderer {
             return Err(OrdererError::ChannelExists(id));
         }
         let (lock, log) = self.open(&id, genesis)?;
-        let config = last_config(&log)?;
+        let config = last_config(&log, &self.config.signatures)?;
         // Whatever the configuration allows, the log and a message to a peer must be able to carry a block.
         let carried = self.config.log.part_bytes.min(MESSAGE_BYTES).saturating_sub(FRAME_BYTES);
         let current = Arc::new(Current::new(config, Arc::clone(&self.config.identity), carried));
@@ -183,10 +185,10 @@ impl Orderer {
 }
 
 /// The configuration that holds after the last block.
-fn last_config(log: &BlockLog) -> Result<ChannelConfig, OrdererError> {
+fn last_config(log: &BlockLog, signatures: &Arc<VerificationCache>) -> Result<ChannelConfig, OrdererError> {
     let block = |number| log.block(number)?.ok_or(OrdererError::EmptyLog);
     let last = block(log.height().saturating_sub(1))?;
-    ChannelConfig::from_block(&block(seal::last_config(&last))?)
+    ChannelConfig::from_block_with(&block(seal::last_config(&last))?, Some(Arc::clone(signatures)))
         .map_err(|error| OrdererError::Config(error.into()))
 }
 

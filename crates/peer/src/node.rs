@@ -19,9 +19,6 @@ use crate::error::{ChannelError, JoinError};
 use crate::host::Host;
 use crate::private_data::{Asker, EmbeddedPeer, PrivateDataPeers};
 
-/// How many good signatures a peer remembers, at about 300 bytes each.
-const REMEMBERED_SIGNATURES: usize = 50_000;
-
 /// What a peer is made of.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -34,17 +31,21 @@ pub struct PeerConfig {
     pub storage: Arc<dyn Storage>,
     /// How ledgers are kept. Its folder has one folder for each channel, named by the channel's id.
     pub ledgers: LedgerConfig,
+    /// The memory of good signatures. Nodes of one process may share one: it holds what was verified with a key,
+    /// whoever may use that key for what.
+    pub signatures: Arc<VerificationCache>,
 }
 
 impl PeerConfig {
-    /// A peer of this identity, with its ledgers below the folder of `ledgers`.
+    /// A peer of this identity, with its ledgers below the folder of `ledgers`, and a memory of its own.
     pub fn new(
         identity: Arc<SigningIdentity>,
         local_msp: Arc<Msp>,
         storage: Arc<dyn Storage>,
         ledgers: LedgerConfig,
     ) -> Self {
-        Self { identity, local_msp, storage, ledgers }
+        let signatures = VerificationCache::new(VerificationCache::DEFAULT_ENTRIES);
+        Self { identity, local_msp, storage, ledgers, signatures }
     }
 }
 
@@ -54,7 +55,6 @@ pub struct Peer {
     config: PeerConfig,
     host: Host,
     channels: Channels,
-    signatures: Arc<VerificationCache>,
     private_data_peers: PrivateDataPeers,
     committers: Mutex<Committers>,
 }
@@ -73,7 +73,6 @@ impl Peer {
             config,
             host,
             channels: Channels::default(),
-            signatures: VerificationCache::new(REMEMBERED_SIGNATURES),
             private_data_peers: PrivateDataPeers::default(),
             committers: Mutex::default(),
         }
@@ -106,7 +105,7 @@ impl Peer {
 
     /// The memory of good signatures that all channels share.
     pub fn signatures(&self) -> &Arc<VerificationCache> {
-        &self.signatures
+        &self.config.signatures
     }
 
     /// The other peers with which this one shares private data; nobody until they are set.
@@ -133,12 +132,12 @@ impl Peer {
     ) -> Result<Arc<Channel>, JoinError> {
         let (id, _) = config_envelope(&genesis).map_err(ChannelError::from)?;
         // The id becomes the name of a folder, so the whole configuration is checked before.
-        let config = ChannelConfig::from_block_with(&genesis, Some(Arc::clone(&self.signatures)));
+        let config = ChannelConfig::from_block_with(&genesis, Some(Arc::clone(&self.config.signatures)));
         let begun = (genesis, config.map_err(ChannelError::from)?);
         let place = Place::reserve(&self.committers, &id)?;
         let mut ledger = self.config.ledgers.clone();
         ledger.folder.push(&id);
-        let (storage, signatures) = (Arc::clone(&self.config.storage), Arc::clone(&self.signatures));
+        let (storage, signatures) = (Arc::clone(&self.config.storage), Arc::clone(&self.config.signatures));
         let opened = spawn_blocking(move || Channel::open_begun(storage, ledger, Some(begun), signatures));
         let channel = Arc::new(opened.await.map_err(|_| JoinError::BrokenOff(id.clone()))??);
         let asker = Asker {

@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn judge(&self, entries: &[Bytes]) -> Vec<TxValidationCode> {
-        let examined = validator::examine(&self.channel.config(), self.channel.signatures(), entries);
+        let examined = validator::examine(&self.channel.config(), entries);
         examined.judge(&self.channel.ledger().snapshot()).unwrap().codes
     }
 

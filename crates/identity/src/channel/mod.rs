@@ -43,6 +43,7 @@ pub struct ChannelConfig {
     orderer_orgs: Vec<OrdererOrg>,
     orderer_addresses: Vec<String>,
     access: BTreeMap<String, String>,
+    signatures: Option<Arc<VerificationCache>>,
 }
 
 impl ChannelConfig {
@@ -81,7 +82,7 @@ impl ChannelConfig {
         let capabilities = Capabilities::read(root, orderer, application)?;
         let configs = groups::msp_configs([orderer, application])?;
         let version = capabilities.msp_version();
-        let msps = MspManager::from_configs(&configs, version, signatures)?;
+        let msps = MspManager::from_configs(&configs, version, signatures.clone())?;
         let policies = PolicyManager::from_group("Channel", root)?;
         let orderer_orgs = groups::orderer_orgs(orderer)?;
         let orderer_addresses = groups::orderer_addresses(root, &orderer_orgs, version)?;
@@ -97,7 +98,17 @@ impl ChannelConfig {
             orderer_addresses,
             access: access::read(application)?,
             config,
+            signatures,
         })
+    }
+
+    /// Checks and compiles a configuration for the same channel, with the same memory of good signatures. Whether it may
+    /// follow this one is another question.
+    ///
+    /// # Errors
+    /// As [`Self::from_config`].
+    pub fn following(&self, config: Config) -> Result<Self, ChannelError> {
+        Self::from_config_with(&self.channel_id, config, self.signatures.clone())
     }
 
     /// The channel's id.

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use prost::Message;
-use selvedge_identity::SigningIdentity;
 use selvedge_identity::channel::ChannelConfig;
 use selvedge_identity::genesis::{Genesis, OrderingOrganization, Organization};
 use selvedge_identity::msp::{MspDescription, msp_config};
+use selvedge_identity::{SigningIdentity, VerificationCache};
 use selvedge_ledger::block;
 use selvedge_ledger::log::LogOptions;
 use selvedge_ledger::storage::{MemoryStorage, Storage};
@@ -93,6 +93,7 @@ pub(crate) struct World {
     pub(crate) alice: SigningIdentity,
     pub(crate) genesis: Block,
     pub(crate) node: Arc<SigningIdentity>,
+    pub(crate) signatures: Arc<VerificationCache>,
 }
 
 /// The limits of the channel's blocks.
@@ -119,7 +120,8 @@ impl World {
         let genesis = genesis([&org1, &org2], &orderers, batch);
         let alice = org1.member("client");
         let node = Arc::new(orderers.member("orderer"));
-        Self { genesis: genesis.block(), alice, node, org1, org2, org3, orderers }
+        let signatures = VerificationCache::new(1000);
+        Self { genesis: genesis.block(), alice, node, signatures, org1, org2, org3, orderers }
     }
 
     /// The same members in a channel with other limits.
@@ -139,6 +141,7 @@ impl World {
             folder,
             log: LogOptions::default(),
             cutting,
+            signatures: Arc::clone(&self.signatures),
             queue: 100,
         })
     }

@@ -70,6 +70,22 @@ async fn of_two_updates_of_one_configuration_one_wins() {
     assert_eq!(named, [Some(0), Some(0), Some(2), Some(2)]);
 }
 
+/// The peers of the same process count on finding there what the orderer has verified.
+#[tokio::test]
+async fn verified_signatures_are_remembered_before_and_after_an_update() {
+    let world = World::new();
+    let (orderer, _source) = world.joined(Cutting::Interval(NEVER));
+    assert_eq!(orderer.broadcast(world.transaction("before")).await.status(), Status::Success);
+    assert_eq!(world.signatures.len(), 1);
+    assert_eq!(orderer.broadcast(batch_size(&world, 3)).await.status(), Status::Success);
+    // It is behind the update in line.
+    in_time("cutting", orderer.cut(CHANNEL)).await.expect("the channel runs");
+    let known = world.signatures.len();
+    assert_eq!(orderer.broadcast(world.transaction("after")).await.status(), Status::Success);
+    assert_eq!(world.signatures.len(), known + 1);
+    in_time("stopping", orderer.stop()).await;
+}
+
 /// What waits in line when a configuration comes has to satisfy that one too.
 #[tokio::test]
 async fn what_waits_in_line_is_checked_by_the_new_configuration() {

@@ -54,7 +54,7 @@ impl Prepared {
         block::check_well_formed(entries).map_err(|source| BadBlock::IllFormed { number, source })?;
         let after =
             Position { next: number + 1, previous: Bytes::copy_from_slice(&block::header_hash(header)) };
-        let examined = validator::examine(&config, channel.signatures(), entries);
+        let examined = validator::examine(&config, entries);
         Ok(Self { number, block, examined, after })
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use prost::Message;
+use selvedge_identity::ChannelConfig;
 use selvedge_identity::channel::update;
-use selvedge_identity::{ChannelConfig, VerificationCache};
 use selvedge_ledger::block::{TransactionView, ViewError};
 use selvedge_proto::common::ConfigEnvelope;
 use selvedge_proto::protos::TxValidationCode;
@@ -19,7 +19,6 @@ use super::transaction::refusal;
 pub(super) fn read(
     view: &TransactionView,
     current: &ChannelConfig,
-    signatures: &Arc<VerificationCache>,
     is_alone: bool,
 ) -> Result<Arc<ChannelConfig>, ViewError> {
     let refuse = |reason: String| refusal(TxValidationCode::InvalidConfigTransaction, reason);
@@ -29,8 +28,7 @@ pub(super) fn read(
     let envelope = ConfigEnvelope::decode(view.data.clone()).map_err(|error| refuse(error.to_string()))?;
     update::validate(current, &envelope).map_err(|error| refuse(error.to_string()))?;
     let config = envelope.config.unwrap_or_default();
-    let next = ChannelConfig::from_config_with(current.channel_id(), config, Some(Arc::clone(signatures)))
-        .map_err(|error| refuse(error.to_string()))?;
+    let next = current.following(config).map_err(|error| refuse(error.to_string()))?;
     update::check_follows(current, &next).map_err(|error| refuse(error.to_string()))?;
     Ok(Arc::new(next))
 }

@@ -33,7 +33,7 @@ mod transaction;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_identity::{ChannelConfig, VerificationCache};
+use selvedge_identity::ChannelConfig;
 use selvedge_ledger::Error;
 use selvedge_ledger::rwset::ReadWriteSet;
 use selvedge_ledger::state::StateSnapshot;
@@ -57,15 +57,10 @@ pub struct Judged {
     pub config: Option<Arc<ChannelConfig>>,
 }
 
-/// Examines the entries of a block on as many threads as there are cores. `signatures` is the memory of good
-/// signatures that a new configuration would use; `config` has its own.
-pub fn examine(
-    config: &Arc<ChannelConfig>,
-    signatures: &Arc<VerificationCache>,
-    entries: &[Bytes],
-) -> Examined {
+/// Examines the entries of a block on as many threads as there are cores.
+pub fn examine(config: &Arc<ChannelConfig>, entries: &[Bytes]) -> Examined {
     let is_alone = entries.len() == 1;
-    let examine = |entry: &Bytes| Examination::of(entry, config, signatures, is_alone);
+    let examine = |entry: &Bytes| Examination::of(entry, config, is_alone);
     Examined { config: Arc::clone(config), transactions: parallel::map(entries, examine) }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use selvedge_identity::policy::valid_identities;
-use selvedge_identity::{ChannelConfig, Identity, SignedData, VerificationCache};
+use selvedge_identity::{ChannelConfig, Identity, SignedData};
 use selvedge_ledger::block::{EndorsedAction, TransactionView, ViewError};
 use selvedge_ledger::rwset::{NamespaceSet, ReadWriteSet};
 use selvedge_proto::common::HeaderType;
@@ -42,21 +42,11 @@ pub(super) struct Call {
 
 impl Examination {
     /// Examines a block's entry.
-    pub(super) fn of(
-        entry: &Bytes,
-        config: &ChannelConfig,
-        signatures: &Arc<VerificationCache>,
-        is_alone: bool,
-    ) -> Self {
-        Self::examine(entry, config, signatures, is_alone).unwrap_or_else(Self::Refused)
+    pub(super) fn of(entry: &Bytes, config: &ChannelConfig, is_alone: bool) -> Self {
+        Self::examine(entry, config, is_alone).unwrap_or_else(Self::Refused)
     }
 
-    fn examine(
-        entry: &Bytes,
-        config: &ChannelConfig,
-        signatures: &Arc<VerificationCache>,
-        is_alone: bool,
-    ) -> Result<Self, ViewError> {
+    fn examine(entry: &Bytes, config: &ChannelConfig, is_alone: bool) -> Result<Self, ViewError> {
         let view = TransactionView::parse(entry)?;
         check_creator(&view, config)?;
         match view.header_type {
@@ -69,9 +59,7 @@ impl Examination {
                 let call = Call::read(&view, action, config);
                 Ok(Self::Endorsed { id: view.channel_header.tx_id, call })
             }
-            HeaderType::Config => {
-                configuration::read(&view, config, signatures, is_alone).map(Self::Configuration)
-            }
+            HeaderType::Config => configuration::read(&view, config, is_alone).map(Self::Configuration),
             kind => {
                 let reason = format!("blocks carry no {}", kind.as_str_name());
                 Err(refusal(TxValidationCode::UnsupportedTxPayload, reason))

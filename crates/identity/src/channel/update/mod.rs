@@ -38,7 +38,8 @@ pub fn propose(
         authorize(current, &signed).map_err(|error| UpdateError::Unauthorized { reason: Box::new(error) })?;
     let sequence = current.sequence().checked_add(1).ok_or(UpdateError::LastSequence)?;
     let config = Config { sequence, channel_group: Some(group) };
-    let next = ChannelConfig::from_config(current.channel_id(), config.clone())
+    let next = current
+        .following(config.clone())
         .map_err(|error| UpdateError::Unusable { reason: Box::new(error) })?;
     check_follows(current, &next)?;
     let (before, after) = (&current.consensus().kind, &next.consensus().kind);

@@ -82,7 +82,7 @@ impl Chain {
         config.verify_block(recorded).unwrap_or_else(|error| panic!("{place} differs: {error}"));
         let entries = &recorded.data.as_ref().unwrap().data;
         block::check_well_formed(entries).unwrap();
-        let examined = validator::examine(&config, self.channel.signatures(), entries);
+        let examined = validator::examine(&config, entries);
         let mut judged = examined.judge(&ledger.snapshot()).unwrap();
         let validate = |codes: &[TxValidationCode]| {
             let private = self.private.get(&number).cloned().unwrap_or_default().private_data_map;
