@@ -11,9 +11,22 @@ use crate::template::Template;
 /// More waiting calls than a gateway of Fabric's takes (500), and few enough to bound what this program holds.
 const MOST_IN_FLIGHT: u64 = 4096;
 
+const EXAMPLES: &str = "\
+Examples:
+  A network and a chaincode of this project, started for the run and gone after it:
+    selvedge-bench evaluate --embedded --in-flight 64 ReadAsset asset1
+  Any Fabric network: tell the peer, TLS and identity as Fabric's peer command is told, by CORE_PEER_… or options;
+  name the processes of this machine whose CPU time counts:
+    selvedge-bench submit -C mychannel -n basic --rate 100 --duration 30 \\
+      --process peer=$(pgrep -x peer) CreateAsset '{run}-{i}' blue 5 Tomoko 300
+  The table in docs/performance.md:
+    selvedge-bench figures --rounds 3
+
+Exit code: 0 if every call was answered well, 1 if some failed, 2 if nothing was measured.";
+
 /// Load for a Fabric gateway, this project's or any other: what it answers, how fast, and at what cost in CPU time.
 #[derive(Debug, Parser)]
-#[command(name = "selvedge-bench")]
+#[command(name = "selvedge-bench", after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -79,7 +92,7 @@ pub(crate) struct Load {
     /// Connections that the calls are spread over
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) connections: u16,
-    /// End after this long
+    /// End after this long, at most 840: peers refuse proposals that were signed more than 15 minutes ago
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) duration: Duration,
     /// End after so many transactions, if that is earlier
@@ -114,10 +127,11 @@ pub(crate) struct FiguresArguments {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    const LONGEST: f64 = 24.0 * 3600.0;
+    // Fabric's window of 15 minutes for the age of a proposal, less a minute for signing and warming up.
+    const LONGEST: f64 = 14.0 * 60.0;
     match text.parse() {
         Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("give seconds, such as 5 or 0.5, at most a day".to_owned()),
+        _ => Err("give seconds, such as 5 or 0.5, at most 840".to_owned()),
     }
 }
 

@@ -30,20 +30,24 @@ pub(crate) async fn measure(
     processes: &[Process],
     stop: &CancellationToken,
 ) -> Result<Report, BenchError> {
+    let processes: Vec<Process> = std::iter::once(Process::own()).chain(processes.iter().cloned()).collect();
+    // Whoever named a process that cannot be watched learns of it before the load, not after.
+    usage(&processes)?;
     let gateways = connect(settings, load).await?;
     let gateways: Arc<[Gateway]> = gateways.into();
-    let stock = Arc::new(Stock::make(call, &gateways[0], &run_word(), prepared(load)).await?);
+    let count = prepared(load);
+    tell(&format!("signing {count} proposals beforehand"));
+    let stock = Arc::new(Stock::make(call, &gateways[0], &run_word(), count).await?);
     let send = {
         let (gateways, stock) = (Arc::clone(&gateways), Arc::clone(&stock));
         move |worker: u16| stock.send(&gateways[usize::from(worker) % gateways.len()])
     };
-    let processes: Vec<Process> = std::iter::once(Process::own()).chain(processes.iter().cloned()).collect();
     let interval = load.rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
     tell("warming up");
     let pace = Pace { in_flight: load.in_flight, interval, duration: load.warm_up, count: u64::MAX };
     let warm_up = drive(pace, stop, send.clone()).await;
 
-    let before = processes.iter().map(Usage::of).collect::<Result<Vec<_>, _>>()?;
+    let before = usage(&processes)?;
     tell("measuring; Ctrl-C ends it with what it has");
     let count = load.count.map_or(u64::MAX, u64::from);
     let mut outcome = drive(Pace { duration: load.duration, count, ..pace }, stop, send).await;
@@ -57,6 +61,10 @@ pub(crate) async fn measure(
         }
     }
     Ok(Report::new(call, load, &warm_up, &outcome, used))
+}
+
+fn usage(processes: &[Process]) -> Result<Vec<Usage>, BenchError> {
+    processes.iter().map(Usage::of).collect()
 }
 
 async fn connect(settings: &Settings, load: &Load) -> Result<Vec<Gateway>, BenchError> {

@@ -67,7 +67,7 @@ fn failures_are_counted_by_kind_and_fail_the_run() {
 #[test]
 fn a_run_that_is_interrupted_tells_what_it_has() {
     let mut child = bench(&["evaluate", "--embedded", "--json", "--rate", "20", "--prepare", "2000"])
-        .args(["--duration", "3600", "--warm-up", "0", "ReadAsset", "asset1"])
+        .args(["--duration", "800", "--warm-up", "0", "ReadAsset", "asset1"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
