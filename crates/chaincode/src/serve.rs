@@ -8,12 +8,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{Settings, SettingsError};
-use crate::{Chaincode, Server, ServerError};
+use crate::{Chaincode, LaunchingPeer, RegisterError, Server, ServerError};
 
 /// What a chaincode's `main` returns.
 pub type Result<T, E = ServeError> = std::result::Result<T, E>;
 
-/// Serves a chaincode as it is told from outside, until the process is told to stop: by SIGTERM, SIGINT or SIGHUP on
+/// Serves a chaincode as it is told from outside, or registers it with the peer that has launched it, until the process is told to stop: by SIGTERM, SIGINT or SIGHUP on
 /// Unix, by Ctrl-C elsewhere. Then running transactions may end, and every stream is closed.
 ///
 /// ```no_run
@@ -56,6 +56,9 @@ pub async fn serve_with(chaincode: impl Chaincode, settings: Settings) -> Result
     let stop = stop().map_err(ServeError::Signals)?;
     settings.log();
     let server = Server::from_settings(chaincode, &settings)?;
+    if let Some(peer) = &settings.peer {
+        return register(server, peer, stop).await;
+    }
     #[cfg(feature = "operations")]
     let operations = open_operations(&settings).await?;
     #[cfg(feature = "operations")]
@@ -68,6 +71,21 @@ pub async fn serve_with(chaincode: impl Chaincode, settings: Settings) -> Result
         tracing::info!(signal, "stopping: running transactions may end, new ones are refused");
     };
     server.serve(stopped).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn register(
+    server: Server,
+    peer: &LaunchingPeer,
+    stop: impl Future<Output = &'static str>,
+) -> Result<()> {
+    tracing::info!(address = peer.address(), package_id = peer.package_id(), "registering with the peer");
+    let stopped = async {
+        let signal = stop.await;
+        tracing::info!(signal, "stopping: running transactions may end, new ones are refused");
+    };
+    server.register(peer, stopped).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -142,6 +160,9 @@ pub enum ServeError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// The peer that has launched the chaincode cannot be served.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     /// The process cannot listen for signals.
     #[error("the process cannot listen for signals that stop it")]
     Signals(#[source] std::io::Error),

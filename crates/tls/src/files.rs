@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::pem::{self, PemError, PemOrigin, PemProblem};
 use crate::revocation::UnknownRevocation;
 use crate::rule::ClientRule;
-use crate::{ConfigError, Identity, ServerTls};
+use crate::{ClientTls, ConfigError, Identity, ServerTls};
 
 /// A file with PEM text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,36 @@ pub struct ServerFiles {
     pub key: PemFile,
     /// Which clients are let in; `None` lets everybody in who reaches the port.
     pub clients: Option<ClientFiles>,
+}
+
+/// The files that a client's [`ClientTls`] is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialFiles {
+    /// The authorities whose servers are trusted.
+    pub authorities: Vec<PemFile>,
+    /// The client's certificate, followed by its intermediates if there are any, and its private key.
+    pub identity: Option<(PemFile, PemFile)>,
+}
+
+impl DialFiles {
+    /// Reads the files and makes the configuration.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is in it cannot be used.
+    pub fn load(&self) -> Result<ClientTls, ConfigError> {
+        let read = |file: &PemFile| file.decode(pem::read(&file.path)?);
+        let mut authorities = Vec::new();
+        for file in &self.authorities {
+            authorities.extend_from_slice(&read(file)?);
+            authorities.push(b'\n');
+        }
+        let builder = ClientTls::builder(authorities);
+        let Some((certificate, key)) = &self.identity else { return builder.build() };
+        let origin = |file: &PemFile| PemOrigin::File(file.path.clone());
+        let identity = Identity::load(&read(certificate)?, &origin(certificate), &read(key)?, &origin(key))?;
+        crate::identity::warn_of_loose_permissions(&key.path);
+        builder.identity(identity).build()
+    }
 }
 
 /// Which clients are let in, and the files that say so.

@@ -43,7 +43,7 @@ pub use client::{ClientSecurity, ClientTls, ClientTlsBuilder};
 pub use connection::{Connection, PeerInfo, Session};
 pub use dial::{dial, probe};
 pub use error::ConfigError;
-pub use files::{ClientFiles, PemFile, ServerFiles};
+pub use files::{ClientFiles, DialFiles, PemFile, ServerFiles};
 pub use identity::Identity;
 pub use limits::Limits;
 pub use listener::{BindError, Listener, SecuritySwitch};

@@ -142,7 +142,7 @@ impl SettingsError {
 fn fix_of(setting: Setting) -> String {
     match setting {
         Setting::Address => {
-            "give --address or CHAINCODE_SERVER_ADDRESS as host:port, for example 0.0.0.0:9999".into()
+            "give --address or CHAINCODE_SERVER_ADDRESS as host:port, for example 0.0.0.0:9999, or, to a chaincode that a peer has launched, --peer.address or CORE_PEER_ADDRESS".into()
         }
         Setting::PackageId => {
             "give --package-id or CHAINCODE_ID exactly as the peer shows it after the installation (peer lifecycle chaincode queryinstalled)".into()

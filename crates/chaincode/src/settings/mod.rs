@@ -4,6 +4,7 @@
 //! `--help` prints the same list.
 
 mod error;
+mod launched;
 mod names;
 mod sources;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use self::names::Form;
 pub use self::names::Setting;
 pub use self::sources::Decision;
 use self::sources::{Chosen, Decided, Layers, boolean};
+use crate::LaunchingPeer;
 
 /// Everything that a server is told from outside, checked.
 ///
@@ -39,11 +41,14 @@ use self::sources::{Chosen, Decided, Layers, boolean};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where to listen, `host:port`.
+    /// The peer to dial instead of listening, for a chaincode that a peer has launched.
+    pub peer: Option<LaunchingPeer>,
+    /// Where to listen, `host:port`; empty with a peer to dial.
     pub address: String,
     /// The id of the installed package, `label:hash`.
     pub package_id: String,
-    /// The files of the TLS configuration; `None` for plaintext, which was asked for by name.
+    /// The files of the server's TLS configuration; `None` for plaintext, which was asked for by name, and with a peer to
+    /// dial.
     pub tls: Option<ServerFiles>,
     /// As [`Server::peer_msp_id`](crate::Server::peer_msp_id).
     pub peer_msp_id: Option<String>,
@@ -98,7 +103,10 @@ impl Settings {
         let beside = |setting: &Setting| {
             matches!(setting, Setting::TlsCertificate | Setting::TlsKey | Setting::ClientAuthorities)
         };
-        if self.tls.is_none() && self.decisions.iter().any(|decision| beside(&decision.setting)) {
+        if self.peer.is_none()
+            && self.tls.is_none()
+            && self.decisions.iter().any(|decision| beside(&decision.setting))
+        {
             tracing::warn!("TLS is switched off, so certificate, key and client authorities are not used");
         }
     }
@@ -159,10 +167,16 @@ impl Sources {
         let number = |setting| parse(&decided, setting, |text| text.trim().parse::<usize>().ok(), "a number");
         let time = |setting| parse(&decided, setting, duration, "a time such as 500ms, 10s or 1m30s");
         let truth = |setting| decided.get(setting).map(|chosen| boolean(setting, chosen)).transpose();
+        let peer = launched::peer(&decided)?;
+        let (address, package_id, tls) = match &peer {
+            Some(peer) => (String::new(), peer.package_id().to_owned(), None),
+            None => (address(&decided)?, package_id(&decided)?, tls(&decided)?),
+        };
         Ok(Settings {
-            address: address(&decided)?,
-            package_id: package_id(&decided)?,
-            tls: tls(&decided)?,
+            peer,
+            address,
+            package_id,
+            tls,
             peer_msp_id: decided.get(Setting::PeerMspId).map(|chosen| chosen.given.value.clone()),
             drain: time(Setting::Drain)?,
             registration_timeout: time(Setting::RegistrationTimeout)?,
@@ -249,18 +263,20 @@ fn package_id(decided: &Decided) -> Result<String, SettingsError> {
     }
 }
 
+/// A boolean that is false unless it is given.
+fn truth(decided: &Decided, setting: Setting) -> Result<bool, SettingsError> {
+    decided.get(setting).map_or(Ok(false), |chosen| boolean(setting, chosen))
+}
+
+fn file(chosen: &Chosen, path: &str) -> PemFile {
+    PemFile { path: chosen.path(path), base64: chosen.form == Form::Base64 }
+}
+
 fn tls(decided: &Decided) -> Result<Option<ServerFiles>, SettingsError> {
-    let truth = |setting| match decided.get(setting) {
-        Some(chosen) => boolean(setting, chosen),
-        None => Ok(false),
-    };
+    let truth = |setting| truth(decided, setting);
     if truth(Setting::TlsDisabled)? {
         return Ok(None);
     }
-    let file = |chosen: &Chosen, path: &str| PemFile {
-        path: chosen.path(path),
-        base64: chosen.form == Form::Base64,
-    };
     let one = |setting, what| match decided.get(setting) {
         Some(chosen) => Ok(file(chosen, &chosen.given.value)),
         None => Err(SettingsError::NotSet { setting, what }),
@@ -352,6 +368,7 @@ impl Settings {
     #[must_use]
     pub fn security(&self) -> &'static str {
         match &self.tls {
+            _ if self.peer.is_some() => "as the peer that is dialled has it",
             None => "PLAINTEXT: anybody on the way can read and change what is sent",
             Some(ServerFiles { clients: None, .. }) => "TLS, clients not verified",
             Some(_) => "mutual TLS",

@@ -28,6 +28,10 @@ pub enum Setting {
     RevocationLists,
     /// What happens to clients for whom there is no current revocation list.
     UnknownRevocation,
+    /// The peer that has launched the chaincode.
+    PeerAddress,
+    /// What a builder's run was told of that peer.
+    RunMetadata,
     /// The MSP of the peer that is served.
     PeerMspId,
     /// How long running transactions may go on at the end.
@@ -269,6 +273,24 @@ pub(crate) const ROWS: &[Row] = &[
         variables: &[plain("SELVEDGE_CRL_UNKNOWN")],
         value: "refuse|allow",
         help: "what becomes of clients whose issuer has no current revocation list (default: refuse)",
+    },
+    Row {
+        setting: Setting::PeerAddress,
+        kind: Kind::Text,
+        key: "peer_address",
+        flags: &[plain("--peer.address"), plain("--peer-address")],
+        variables: &[plain("CORE_PEER_ADDRESS")],
+        value: "HOST:PORT",
+        help: "the peer that has launched this chaincode, dialled if there is no address to listen on",
+    },
+    Row {
+        setting: Setting::RunMetadata,
+        kind: Kind::Path,
+        key: "run_metadata",
+        flags: &[plain("--run-metadata")],
+        variables: &[plain("SELVEDGE_RUN_METADATA")],
+        value: "FILE",
+        help: "the chaincode.json that a peer has given a builder's run: the same peer, with all it takes",
     },
     Row {
         setting: Setting::PeerMspId,

@@ -322,3 +322,62 @@ fn a_command_line_that_is_misspelt_is_refused() {
         assert!(Settings::help().contains(name), "{name}");
     }
 }
+
+#[test]
+fn what_a_peer_tells_the_chaincode_that_it_launches_is_understood() {
+    use selvedge_pki::{Authority, AuthoritySpec, LeafSpec};
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let authority = Authority::new(&AuthoritySpec::default()).unwrap();
+    let leaf = authority.issue(&LeafSpec::default()).unwrap();
+    let root = file("root.pem", authority.certificate_pem());
+    let key = file("key.pem", leaf.key_pem.as_str());
+    let certificate = file("certificate.pem", &leaf.certificate_pem);
+    let launched = || {
+        Settings::sources()
+            .variable("CORE_PEER_TLS_ENABLED", "true")
+            .variable("CORE_PEER_TLS_ROOTCERT_FILE", &root)
+            .variable("CORE_TLS_CLIENT_KEY_FILE", &key)
+            .variable("CORE_TLS_CLIENT_CERT_FILE", &certificate)
+            .variable("CORE_CHAINCODE_ID_NAME", "basic:1.0")
+            .variable("CORE_PEER_LOCALMSPID", "Org1MSP")
+    };
+    for sources in [
+        launched().variable("CORE_PEER_ADDRESS", "peer:7052"),
+        launched().arguments(["--peer.address", "peer:7052"]).unwrap(),
+    ] {
+        let settings = sources.read().unwrap();
+        let peer = settings.peer.as_ref().unwrap();
+        assert_eq!((peer.address(), peer.package_id()), ("peer:7052", "basic:1.0"));
+        assert_eq!(settings.package_id, "basic:1.0");
+        assert!(settings.tls.is_none() && settings.address.is_empty());
+    }
+    // As a server it would need the id of a package.
+    let with_address =
+        launched().variable("CORE_PEER_ADDRESS", "peer:7052").variable("CHAINCODE_SERVER_ADDRESS", ADDRESS);
+    refused(with_address, &["64 lower-case hexadecimal digits"]);
+    let plain = Settings::sources()
+        .variable("CORE_PEER_ADDRESS", "peer:7052")
+        .variable("CORE_PEER_TLS_ENABLED", "false");
+    refused(plain.clone(), &["under which id the peer has launched it"]);
+    assert!(plain.variable("CORE_CHAINCODE_ID_NAME", "basic:1.0").read().unwrap().peer.is_some());
+    let blind = Settings::sources()
+        .variable("CORE_PEER_ADDRESS", "peer:7052")
+        .variable("CORE_CHAINCODE_ID_NAME", "basic:1.0");
+    refused(blind, &["CORE_PEER_TLS_ROOTCERT_FILE"]);
+
+    // All of it in the file that a builder's run is given.
+    let metadata = serde_json::json!({
+        "chaincode_id": id(), "peer_address": "127.0.0.1:7052", "mspid": "Org1MSP",
+        "client_cert": leaf.certificate_pem, "client_key": leaf.key_pem.as_str(), "root_cert": authority.certificate_pem(),
+    });
+    let told = file("chaincode.json", &metadata.to_string());
+    let settings = Settings::sources().arguments(["--run-metadata", &told]).unwrap().read().unwrap();
+    assert_eq!(settings.peer.unwrap().package_id(), id());
+    let error = Settings::sources().arguments(["--run-metadata", &root]).unwrap();
+    refused(error, &["is not the chaincode.json"]);
+}

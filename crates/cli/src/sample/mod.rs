@@ -26,6 +26,12 @@ pub(crate) async fn run(arguments: &SampleArguments) -> Result<Answer, Failure> 
         Sample::AssetTransferBasic => Server::from_settings(AssetTransfer, &settings),
     };
     let server = server.map_err(|error| cannot_listen(&error))?;
+    if let Some(peer) = &settings.peer {
+        output::tell(&format!("registering with the peer at {} as {}", peer.address(), peer.package_id()));
+        let registered = server.register(peer, stop).await;
+        registered.map_err(|error| errors::machine("the sample's peer cannot be served", &error))?;
+        return Ok(Answer::Done);
+    }
     let operations = open_operations(&settings).await?;
     let server = operations.iter().fold(server, Server::operations);
     let server = server.bind(&settings.address).await.map_err(|error| cannot_listen(&error))?;
