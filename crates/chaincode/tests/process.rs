@@ -88,8 +88,9 @@ fn help_is_printed() {
 fn what_deployccaas_sets_alone() {
     refused(as_deployccaas(), &["deployCCAAS.sh", "fix: ", "CHAINCODE_TLS_DISABLED=true"]);
     let mut command = as_deployccaas();
-    command.env("CHAINCODE_TLS_DISABLED", "true");
+    command.env("CHAINCODE_TLS_DISABLED", "true").env("SELVEDGE_ALOWED_CLIENTS", "dns:peer0");
     let mut running = Running::start(command);
+    assert!(running.said.contains("SELVEDGE_ALOWED_CLIENTS"), "a misspelt name is told: {}", running.said);
     assert!(running.said.contains("from=\"CHAINCODE_ID\""), "the winner is logged: {}", running.said);
     assert!(running.said.contains("PLAINTEXT"), "{}", running.said);
     running.end(Signal::SIGINT);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::registry::Registry;
-use selvedge_tls::{ReceiveBudget, Refusal, Reloads, SecuritySwitch, ServerSecurity};
+use selvedge_tls::{ReceiveBudget, Refusal, Reloads, SecuritySwitch};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::metrics::{Gauge, ServerMetrics};
 use self::metrics::{Metrics, labels_of};
 use crate::meter::Meter;
-use crate::server::Readiness;
+use crate::server::{Expiry, Readiness};
 
 /// An operations port that is open. Dropping it closes it.
 ///
@@ -147,22 +147,9 @@ impl Shared {
                     reloads.get_or_create(&labels_of(id, "result", result)).set(signed(count));
                 }
             }
-            let expires = |kind: &str, name: &str, moment: i64| {
-                let labels =
-                    [("package_id", id.to_owned()), ("kind", kind.to_owned()), ("name", name.to_owned())];
-                expiry.get_or_create(&labels).set(moment);
-            };
-            let security = server.security.current();
-            let ServerSecurity::Tls(tls) = security.as_ref() else { continue };
-            let certificate = tls.identity().certificate();
-            expires("server", &certificate.subject, certificate.not_after.0);
-            for authority in tls.client_authorities() {
-                expires("client-authority", &authority.subject, authority.not_after.0);
-            }
-            for list in tls.revocation_lists() {
-                if let Some(next_update) = list.next_update {
-                    expires("revocation-list", &list.issuer, next_update.0);
-                }
+            for Expiry { kind, name, moment } in Expiry::all(&server.security.current()) {
+                let labels = [("package_id", id.to_owned()), ("kind", kind.to_owned()), ("name", name)];
+                expiry.get_or_create(&labels).set(moment.0);
             }
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use selvedge_tls::{Listener, ReceiveBudget, Refusal, Reloading, Reloads, SecuritySwitch};
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::DropGuard;
 
+use super::expiry;
 use super::readiness::Readiness;
 use super::service::Services;
 use super::{Keepalive, ServerError};
@@ -33,6 +35,8 @@ pub struct BoundServer {
     pub(super) linger: Duration,
     pub(super) readiness: Readiness,
     pub(super) settings: Settings,
+    /// Ends the streams, and with them the server's readiness, however the server ends.
+    pub(super) ending: DropGuard,
 }
 
 impl BoundServer {
@@ -62,7 +66,10 @@ impl BoundServer {
     /// # Errors
     /// When the connections cannot be served.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listener, reloading: _reloading, keepalive, budget, linger, readiness, settings } = self;
+        let Self { listener, reloading, keepalive, budget, linger, readiness, settings, ending } = self;
+        // Kept until this returns or is dropped.
+        let _kept = (reloading, ending);
+        let security = listener.security();
         let stopping = settings.stopping.clone();
         let limit = settings.drain.saturating_add(linger);
         let services = Services::new(settings, readiness);
@@ -88,6 +95,7 @@ impl BoundServer {
             result = served => result.map_err(ServerError::Serving),
             // A peer that does not close its connection must not hold up the end.
             () = out_of_time => Ok(()),
+            never = expiry::warn(security) => match never {},
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Serving a chaincode: what is configured here, what runs in [`bound`], what answers in [`service`] and [`health`].
 
 mod bound;
+mod expiry;
 mod health;
 mod readiness;
 mod service;
@@ -18,6 +19,8 @@ use tokio::net::ToSocketAddrs;
 use tokio_util::sync::CancellationToken;
 
 pub use self::bound::BoundServer;
+#[cfg(feature = "operations")]
+pub(crate) use self::expiry::Expiry;
 pub use self::readiness::NotReady;
 pub(crate) use self::readiness::Readiness;
 pub(crate) use self::service::OUTGOING;
@@ -269,7 +272,8 @@ impl Server {
             shared.watch(watched, listener.refusals());
         }
         let Edge { keepalive, budget, .. } = edge;
-        Ok(BoundServer { listener, reloading, keepalive, budget, linger, readiness, settings })
+        let ending = settings.stopping.clone().drop_guard();
+        Ok(BoundServer { listener, reloading, keepalive, budget, linger, readiness, settings, ending })
     }
 
     /// What concerns connections, and what every stream needs.

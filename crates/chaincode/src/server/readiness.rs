@@ -1,9 +1,9 @@
 //! Whether peers can be served.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use selvedge_tls::{SecuritySwitch, ServerSecurity, Timestamp};
 use tokio_util::sync::CancellationToken;
+
+use super::expiry;
 
 /// Why peers cannot be served. Whether one is connected plays no part: under Kubernetes a service gets no connections
 /// before it is ready, so that a service which waits for a connection would never be.
@@ -43,9 +43,7 @@ impl Readiness {
         let security = self.security.current();
         let ServerSecurity::Tls(tls) = security.as_ref() else { return Ok(()) };
         let certificate = tls.identity().certificate();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = Timestamp(i64::try_from(now).unwrap_or(i64::MAX));
-        if (certificate.not_before..=certificate.not_after).contains(&now) {
+        if (certificate.not_before..=certificate.not_after).contains(&expiry::now()) {
             return Ok(());
         }
         Err(NotReady::Certificate {

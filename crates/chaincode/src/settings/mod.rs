@@ -71,6 +71,9 @@ pub struct Settings {
     pub operations_address: Option<String>,
     /// Where each of them came from, and what was overruled.
     pub decisions: Vec<Decision>,
+    /// Variables of the environment that begin with `SELVEDGE_` and mean nothing to a server: misspelt, or of a feature
+    /// that is not built in. The log warns of them.
+    pub unknown_variables: Vec<String>,
 }
 
 /// Where settings are read from. What the program sets counts most, then the command line, the environment, and the
@@ -99,6 +102,9 @@ impl Settings {
             let overruled: Vec<String> = overruled.iter().map(ToString::to_string).collect();
             let value = error::shown(&winner.value);
             tracing::info!(?setting, value, from = winner.name, ?overruled, "setting");
+        }
+        for variable in &self.unknown_variables {
+            tracing::warn!(variable, "nothing is known of this variable: is it misspelt?");
         }
         let beside = |setting: &Setting| {
             matches!(setting, Setting::TlsCertificate | Setting::TlsKey | Setting::ClientAuthorities)
@@ -163,6 +169,7 @@ impl Sources {
     /// # Errors
     /// When something is missing, cannot be used, or is said twice and differently.
     pub fn read(self) -> Result<Settings, SettingsError> {
+        let unknown_variables = self.layers.unknown.clone();
         let decided = self.layers.decide()?;
         let number = |setting| parse(&decided, setting, |text| text.trim().parse::<usize>().ok(), "a number");
         let time = |setting| parse(&decided, setting, duration, "a time such as 500ms, 10s or 1m30s");
@@ -188,6 +195,7 @@ impl Sources {
             #[cfg(feature = "operations")]
             operations_address: operations_address(&decided)?,
             decisions: decided.decisions,
+            unknown_variables,
         })
     }
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::error::{Given, SettingsError};
 use super::names::{CONFIG_FLAG, CONFIG_VARIABLE, Form, Kind, Name, ROWS, Row, Setting};
 
+/// Variables of the same prefix that others read: the command `selvedge`, and the project's own tests.
+const OTHERS: [&str; 2] = ["SELVEDGE_CONFIG", "SELVEDGE_GOLDEN_DIR"];
+
 /// A file of settings is a page of text; a larger one is a mistake.
 const LARGEST_FILE: u64 = 1 << 20;
 
@@ -47,6 +50,8 @@ pub(super) struct Layers {
     pub(super) code: Vec<(Setting, String)>,
     pub(super) flags: Vec<(String, String)>,
     pub(super) variables: Vec<(String, String)>,
+    /// Variables of our own prefix that nothing is known of.
+    pub(super) unknown: Vec<String>,
     file: Vec<(String, String)>,
     folder: Option<PathBuf>,
 }
@@ -103,6 +108,8 @@ impl Layers {
             // An empty variable counts as not set, as in Fabric's samples.
             if is_known && !value.is_empty() {
                 self.variables.push((name.to_owned(), utf8(value, name)?));
+            } else if !is_known && name.starts_with("SELVEDGE_") && !OTHERS.contains(&name) {
+                self.unknown.push(name.to_owned());
             }
         }
         Ok(())

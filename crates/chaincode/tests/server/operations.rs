@@ -172,3 +172,14 @@ async fn servers_of_one_process_share_a_port() {
         server.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_was_dropped_is_not_ready() {
+    let operations = open().await;
+    let security = selvedge::tls::ServerSecurity::Plaintext;
+    let server = selvedge::Server::new(contract(get), PACKAGE_ID, security).operations(&operations);
+    let bound = server.bind("127.0.0.1:0").await.expect("a port");
+    assert_eq!(page(&operations, "/readyz").await.0, 200);
+    drop(bound);
+    assert_eq!(page(&operations, "/readyz").await.0, 503);
+}
