@@ -33,7 +33,7 @@
 //! # }
 //! ```
 //!
-//! [`serve`] is the whole `main` of most chaincode; [`settings`] says what it can be told. [`Server`] is for programs that
+//! [`serve()`] is the whole `main` of most chaincode; [`settings`] says what it can be told. [`Server`] is for programs that
 //! do it themselves.
 //!
 //! Clients call `Count` and `Read`. [`mod@contract`] says how arguments and results travel and how a chaincode holds

@@ -1,6 +1,6 @@
 //! What a server is told from outside: by the program, the command line, the environment, or a file.
 //!
-//! [`serve`](crate::serve) reads all of them. `docs/server.md` of the project lists every setting with all its names;
+//! [`serve`](crate::serve()) reads all of them. `docs/server.md` of the project lists every setting with all its names;
 //! `--help` prints the same list.
 
 mod error;
