@@ -12,6 +12,7 @@ mod keepalive;
 #[cfg(feature = "operations")]
 mod operations;
 mod peer;
+mod refusals;
 mod renewal;
 mod several;
 mod stopping;
