@@ -8,6 +8,23 @@ use crate::{Context, Response};
 /// without delaying others. A panic fails its own transaction only; the client hears that there was one, and standard
 /// error says which.
 ///
+/// ```
+/// use selvedge::{Chaincode, Context, Response, async_trait};
+///
+/// /// Gives back what it is given, behind the function `echo`.
+/// struct Echo;
+///
+/// #[async_trait]
+/// impl Chaincode for Echo {
+///     async fn invoke(&self, ctx: &Context) -> Response {
+///         match ctx.args() {
+///             [function, value] if function == "echo" => Response::success(value.clone()),
+///             _ => Response::error("echo takes one argument"),
+///         }
+///     }
+/// }
+/// ```
+///
 /// When the stream to the peer ends, for whatever reason, its calls are cancelled: their futures are dropped at their
 /// next `await`. One that never awaits holds its thread until it returns.
 #[async_trait]

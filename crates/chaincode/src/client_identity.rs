@@ -4,6 +4,16 @@ use selvedge_identity::creator::{Creator, CreatorError};
 
 /// Who sent a transaction, and what may be asked of them. It derefs to [`Creator`], which has the id, the MSP's name,
 /// the certificate, its attributes and its organizational units.
+///
+/// ```
+/// # use selvedge::{ClientIdentityError, Query};
+/// /// Lets in auditors of Org1 only.
+/// fn check(ctx: &Query) -> Result<bool, ClientIdentityError> {
+///     let client = ctx.client_identity()?;
+///     client.assert_attribute("auditor", "true")?;
+///     Ok(client.msp_id() == "Org1MSP")
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     creator: Creator,

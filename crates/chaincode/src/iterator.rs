@@ -99,6 +99,18 @@ impl ResultRow for KeyModification {
 ///
 /// A peer stops at its own limit (`ledger.state.totalQueryLimit`, 100000 in Fabric's sample configuration) without
 /// an error, as if there were no more rows.
+///
+/// ```
+/// use futures_util::TryStreamExt;
+/// # use selvedge::{LedgerError, Query};
+/// # async fn example(ctx: &Query) -> Result<(), LedgerError> {
+/// // Row by row, or as a stream.
+/// let mut history = ctx.history("asset1").await?;
+/// let last = history.next().await?;
+/// let values: Vec<_> = ctx.range("", "").await?.map_ok(|entry| entry.value).try_collect().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct ResultIterator<T> {
     calls: Calls,
     request: Type,

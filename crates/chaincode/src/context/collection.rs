@@ -23,6 +23,15 @@ pub struct Collection {
 ///
 /// Every operation goes to the peer at once. A transaction that has written can neither list private keys nor query
 /// them, and one that has done that cannot write.
+///
+/// ```
+/// # use selvedge::{Context, LedgerError};
+/// /// Keeps the price that the client has sent beside the arguments, where only the collection's members see it.
+/// async fn appraise(ctx: &Context, asset: &str) -> Result<(), LedgerError> {
+///     let price = ctx.transient().get("price").cloned().unwrap_or_default();
+///     ctx.collection("appraisals")?.put(asset, price).await
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CollectionContext {
     collection: Collection,
@@ -90,6 +99,15 @@ impl Collection {
 
     /// The SHA-256 of a key's committed value; `None` if there is none. Every member of the channel may ask for it, and
     /// every peer knows it.
+    ///
+    /// ```
+    /// # use selvedge::{Collection, LedgerError, Query};
+    /// /// Whether a value that somebody shows is the one that another organisation holds.
+    /// async fn is_agreed(ctx: &Query, asset: &str, shown: &[u8]) -> Result<bool, LedgerError> {
+    ///     let held = ctx.implicit_collection("Org2MSP").hash(asset).await?;
+    ///     Ok(held == Some(Collection::hash_of(shown)))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When there is no such collection or the stream ends.

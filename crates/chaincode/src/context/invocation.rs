@@ -56,6 +56,16 @@ impl Context {
     ///
     /// A chaincode cannot call itself, nor one that is waiting for it.
     ///
+    /// ```
+    /// # use selvedge::{Context, LedgerError};
+    /// /// Has the chaincode `token` pay, in the name of the same sender.
+    /// async fn pay(ctx: &Context, to: &str, amount: u64) -> Result<bool, LedgerError> {
+    ///     let amount = amount.to_string();
+    ///     let paid = ctx.call("token", ["Transfer", to, &amount]).await?;
+    ///     Ok(!paid.is_error())
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// When the chaincode cannot be run, or fails ([`LedgerError::Callee`]), or the stream ends.
     pub async fn call<A: AsRef<[u8]>>(

@@ -25,12 +25,34 @@ use crate::{ArgumentError, ClientIdentity, ClientIdentityError};
 /// What a transaction may read: its arguments, who sent it, and the ledger.
 ///
 /// Reads give the state as of the beginning of the transaction; a transaction does not see its own writes.
+///
+/// ```
+/// # use selvedge::{LedgerError, Query};
+/// /// What somebody has, as of now on this peer.
+/// async fn balance(ctx: &Query, owner: &str) -> Result<u64, LedgerError> {
+///     let stored = ctx.get(owner).await?;
+///     let text = stored.as_deref().map(String::from_utf8_lossy);
+///     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Query {
     transaction: Arc<Transaction>,
 }
 
 /// What a transaction may read and write. It derefs to [`Query`].
+///
+/// ```
+/// # use selvedge::{Context, LedgerError};
+/// /// Renames a key, and tells whoever listens.
+/// async fn rename(ctx: &Context, from: &str, to: &str) -> Result<(), LedgerError> {
+///     let value = ctx.get(from).await?.unwrap_or_default();
+///     ctx.put(to, value).await?;
+///     ctx.delete(from).await?;
+///     ctx.set_event("Renamed", to.to_owned())?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     query: Query,
@@ -145,6 +167,21 @@ impl Query {
 
     /// Keeps something for the rest of the transaction, for example from a function that runs before all others. There is
     /// one of each type; a second one replaces the first.
+    ///
+    /// ```
+    /// # use selvedge::{ClientIdentityError, Query};
+    /// struct Sender(String);
+    ///
+    /// /// What a hook with `#[before_transaction]` may do.
+    /// fn remember(ctx: &Query) -> Result<(), ClientIdentityError> {
+    ///     ctx.set_data(Sender(ctx.client_identity()?.id()));
+    ///     Ok(())
+    /// }
+    ///
+    /// fn is_sender(ctx: &Query, id: &str) -> bool {
+    ///     ctx.data::<Sender>().is_some_and(|sender| sender.0 == id)
+    /// }
+    /// ```
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) {
         let mut all = self.transaction.data.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(TypeId::of::<T>(), Arc::new(data));

@@ -22,6 +22,14 @@ impl Query {
     ///
     /// Reads that are joined go out together where the peer offers it.
     ///
+    /// ```
+    /// # use selvedge::{LedgerError, Query};
+    /// # async fn example(ctx: &Query) -> Result<(), LedgerError> {
+    /// let (buyer, seller) = futures_util::try_join!(ctx.get("buyer"), ctx.get("seller"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the peer refuses or the stream ends.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, LedgerError> {
@@ -49,6 +57,19 @@ impl Query {
     /// What is taken from the iterator becomes part of the transaction's read set: a key that another transaction
     /// puts into that range before this one is committed makes this one invalid.
     ///
+    /// ```
+    /// # use selvedge::{Context, LedgerError};
+    /// /// Deletes what begins with `draft/`.
+    /// async fn tidy(ctx: &Context) -> Result<u64, LedgerError> {
+    ///     let (mut deleted, mut entries) = (0, ctx.range("draft/", "draft0").await?);
+    ///     while let Some(entry) = entries.next().await? {
+    ///         ctx.delete(&entry.key).await?;
+    ///         deleted += 1;
+    ///     }
+    ///     Ok(deleted)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// When a bound begins with U+0000, the peer refuses, or the stream ends.
     pub async fn range(&self, start: &str, end: &str) -> Result<StateIterator, LedgerError> {
@@ -59,6 +80,15 @@ impl Query {
 
     /// One page of [`range`](Query::range): at most `page_size` keys, from `bookmark` on if that is not empty. A page
     /// size of 0 or less has no limit but the peer's. A transaction that reads pages cannot write.
+    ///
+    /// ```
+    /// # use selvedge::{LedgerError, Query};
+    /// /// The keys of a page, and where the next one begins.
+    /// async fn page(ctx: &Query, bookmark: &str) -> Result<(Vec<String>, String), LedgerError> {
+    ///     let page = ctx.range_page("", "", 20, bookmark).await?;
+    ///     Ok((page.entries.into_iter().map(|entry| entry.key).collect(), page.bookmark))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When a bound begins with U+0000, the peer refuses, or the stream ends.
@@ -73,6 +103,18 @@ impl Query {
     }
 
     /// The composite keys of a type that begin with these attributes, in byte order, with their values.
+    ///
+    /// ```
+    /// # use selvedge::{CompositeKey, LedgerError, Query};
+    /// /// What somebody owns, of keys made with `CompositeKey::new("owner~asset", [owner, asset])`.
+    /// async fn owned(ctx: &Query, owner: &str) -> Result<Vec<String>, LedgerError> {
+    ///     let (mut assets, mut entries) = (Vec::new(), ctx.composite_range("owner~asset", [owner]).await?);
+    ///     while let Some(entry) = entries.next().await? {
+    ///         assets.extend(CompositeKey::parse(&entry.key)?.attributes().nth(1).map(str::to_owned));
+    ///     }
+    ///     Ok(assets)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When a part holds U+0000 or U+10FFFF, the peer refuses, or the stream ends.
@@ -116,6 +158,14 @@ impl Query {
     /// it (CouchDB, or Selvedge's own).
     ///
     /// The values are protected against changes until the commit; that no further key comes to fit is not.
+    ///
+    /// ```
+    /// # use selvedge::{LedgerError, Query};
+    /// # async fn example(ctx: &Query) -> Result<(), LedgerError> {
+    /// let blue = ctx.rich_query(r#"{"selector":{"colour":"blue"},"sort":["id"]}"#).await?.take(10).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the peer refuses or the stream ends.

@@ -29,6 +29,41 @@
 //! Parameters that a function does not take are ignored. An error's text (`Display`) is the message of a response with
 //! status 500; one that has an [`ErrorCode`] stands behind it, with the code's status.
 //!
+//! # Hooks
+//!
+//! ```
+//! use selvedge::{Context, LedgerError, Query, Response, contract};
+//!
+//! struct Guarded;
+//!
+//! #[contract]
+//! impl Guarded {
+//!     /// Before any function is looked for; an error ends the transaction.
+//!     #[before_transaction]
+//!     async fn check(&self, ctx: &Query) -> Result<(), String> {
+//!         let client = ctx.client_identity().map_err(|error| error.to_string())?;
+//!         client.assert_attribute("member", "true").map_err(|error| error.to_string())
+//!     }
+//!
+//!     /// After a function that succeeded; an error takes its response's place.
+//!     #[after_transaction]
+//!     async fn limit(&self, _ctx: &Query, response: &Response) -> Result<(), String> {
+//!         if response.payload.len() > 1 << 20 { Err("ask for less".to_owned()) } else { Ok(()) }
+//!     }
+//!
+//!     /// Instead of a function that there is not.
+//!     #[unknown_transaction]
+//!     async fn unknown(&self, _ctx: &Query, function: &str) -> Result<(), String> {
+//!         Err(format!("{function} has been renamed, or never was"))
+//!     }
+//!
+//!     #[transaction]
+//!     async fn put(&self, ctx: &Context, key: String, value: String) -> Result<(), LedgerError> {
+//!         ctx.put(&key, value).await
+//!     }
+//! }
+//! ```
+//!
 //! # Metadata
 //!
 //! `GetMetadata` describes the contracts by their types. A file `META-INF/metadata.json` of the working folder, or
