@@ -5,6 +5,7 @@ mod api;
 mod calls;
 mod chaincodes;
 mod contracts;
+mod guide;
 mod hostile;
 mod private;
 mod starting;
