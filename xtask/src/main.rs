@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is its purpose")]
 
+mod authors;
 mod command;
 mod crash;
 mod deny;
@@ -38,6 +39,8 @@ enum Check {
     Floors,
     /// The documentation builds without a warning
     Docs,
+    /// What authors are given: crates that make packages, and the file for clippy
+    Authors,
     /// Licences, advisories and banned crates, by cargo-deny
     Deny,
     /// Our messages equal those of the official Python package
@@ -59,6 +62,7 @@ impl Check {
         match self {
             Self::Floors => floors::check(workspace),
             Self::Docs => docs::check(workspace),
+            Self::Authors => authors::check(workspace),
             Self::Deny => deny::check(workspace),
             Self::Protos => protos::check(workspace),
             Self::Mango => mango::check(workspace),
@@ -67,7 +71,7 @@ impl Check {
             Self::Crash(arguments) => crash::check(workspace, arguments),
             Self::Ci => {
                 let crash = Self::Crash(CrashArguments::default());
-                let debug = [Self::Floors, Self::Docs, Self::Deny, Self::Protos, Self::Mango];
+                let debug = [Self::Floors, Self::Docs, Self::Authors, Self::Deny, Self::Protos, Self::Mango];
                 let release = [Self::Interop, Self::First, crash];
                 let mut all = debug.into_iter().chain(release);
                 all.try_for_each(|check| check.run_timed(workspace))
@@ -79,6 +83,7 @@ impl Check {
         let name = match self {
             Self::Floors => "floors",
             Self::Docs => "docs",
+            Self::Authors => "authors",
             Self::Deny => "deny",
             Self::Protos => "protos",
             Self::Mango => "mango",
