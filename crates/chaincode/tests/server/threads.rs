@@ -8,6 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use selvedge::{Context, Response};
 use tokio::sync::watch;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::peer::{Peer, Puppet, response};
 use crate::support::{Running, contract, soon};
@@ -79,12 +82,15 @@ async fn contracts_that_block_or_spin_hold_up_nobody() {
     let holding = [held("spin", spinners), held("block", blockers)];
     soon(count.wait_for(|count| *count == spinners + blockers)).await.expect("all begin");
 
-    // Other transactions, other streams and new connections are served.
+    // Other transactions, other streams, new connections and questions for its health are served.
     for n in 0..20 {
         assert_eq!(peer.invoke(&format!("free {n}"), &["free"]).await.payload, "1");
     }
     let other = Peer::with_state(server.connect().await, state.into()).await;
     assert_eq!(other.invoke("free", &["free"]).await.payload, "1");
+    let mut health = HealthClient::new(server.dial(&server.peer_tls()).await.expect("a connection"));
+    let asked = soon(health.check(HealthCheckRequest::default())).await;
+    assert_eq!(asked.expect("an answer").into_inner().status(), ServingStatus::Serving);
 
     drop(opener);
     for held in join_all(holding.into_iter().flatten()).await {
