@@ -39,10 +39,17 @@
 //! Clients call `Count` and `Read`. [`mod@contract`] says how arguments and results travel and how a chaincode holds
 //! several contracts. [`Chaincode`] is the layer below: arguments in, response out.
 //!
-//! With the feature `metadata` the contract's metadata holds JSON Schemas of its own types, if they derive
-//! `schemars::JsonSchema`; `schemars` is exported for that. Without it only the types that travel in a form of their own
-//! are described, and all else is allowed. Nothing else depends on it. With the feature `operations` there is an operations
-//! port with `/livez`, `/readyz` and `/metrics`.
+//! # Features
+//!
+//! None is on by default, and nothing else depends on them.
+//!
+//! * `metadata`: the contract's metadata holds JSON Schemas of its own types, if they derive `schemars::JsonSchema`;
+//!   `schemars` is exported for that. Without it only the types that travel in a form of their own are described, and all
+//!   else is allowed.
+//! * `operations`: a port beside the peers' with `/livez`, `/readyz` and `/metrics`.
+//! * `otel`: transactions and their requests become traces at an OpenTelemetry collector.
+//!
+//! `docs/server.md` of the project tells more of the last two.
 //!
 //! # What always holds
 //!
@@ -93,6 +100,8 @@ mod server;
 pub mod settings;
 mod state;
 mod stream;
+#[cfg(feature = "otel")]
+mod traces;
 mod transaction;
 mod workers;
 
@@ -123,3 +132,6 @@ pub use selvedge_tls as tls;
 pub use serve::{Result, ServeError, serve, serve_with};
 pub use server::{BoundServer, NotReady, Server, ServerError};
 pub use state::State;
+#[cfg(feature = "otel")]
+pub use traces::{Traces, TracesError};
+pub use transaction::TRACE_TARGET;

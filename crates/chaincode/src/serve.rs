@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -42,9 +43,11 @@ pub async fn serve(chaincode: impl Chaincode) -> Result<()> {
         let _ = std::io::stdout().write_all(Settings::help().as_bytes());
         return Ok(());
     }
-    start_logging();
+    let logging = Logging::start();
     let settings = Settings::sources().arguments(arguments)?.environment()?.read()?;
-    serve_with(chaincode, settings).await
+    let served = serve_with(chaincode, settings).await;
+    logging.end().await;
+    served
 }
 
 /// The same with settings that the program has read itself.
@@ -100,16 +103,52 @@ async fn open_operations(settings: &Settings) -> Result<Option<crate::Operations
     Ok(Some(operations))
 }
 
-/// The log of a program that has none yet.
-fn start_logging() {
-    let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
-    let filter = chosen.as_deref().unwrap_or("info").parse::<Targets>();
-    let wrong = filter.is_err();
-    let filter = filter.unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
-    if wrong && started.is_ok() {
-        tracing::warn!(RUST_LOG = chosen, "it cannot be understood; the level is info");
+/// The log of a program that has none yet, and its traces.
+struct Logging {
+    #[cfg(feature = "otel")]
+    traces: Option<crate::Traces>,
+}
+
+impl Logging {
+    fn start() -> Self {
+        let chosen = std::env::var("RUST_LOG").ok().filter(|chosen| !chosen.is_empty());
+        let filter = chosen.as_deref().unwrap_or("info").parse::<Targets>();
+        let wrong = filter.is_err();
+        let filter = filter.unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
+        #[cfg(feature = "otel")]
+        let (traces, failed) = match crate::Traces::from_environment() {
+            Ok(traces) => (traces, None),
+            Err(error) => (None, Some(error)),
+        };
+        #[cfg(feature = "otel")]
+        let registry = registry.with(traces.as_ref().map(crate::Traces::layer));
+        let started = registry.try_init();
+        if wrong && started.is_ok() {
+            tracing::warn!(RUST_LOG = chosen, "it cannot be understood; the level is info");
+        }
+        #[cfg(feature = "otel")]
+        if let Some(error) = failed {
+            // A chaincode without traces is better than none.
+            tracing::warn!(error = &error as &dyn std::error::Error, "there will be no traces");
+        }
+        Self {
+            #[cfg(feature = "otel")]
+            traces,
+        }
+    }
+
+    /// Sends what is left of the traces.
+    async fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            // It blocks, and needs the runtime meanwhile.
+            let sent = tokio::task::spawn_blocking(move || traces.shutdown()).await;
+            if let Ok(Err(error)) = sent {
+                tracing::warn!(error = &error as &dyn std::error::Error, "traces were lost");
+            }
+        }
     }
 }
 

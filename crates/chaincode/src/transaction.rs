@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use selvedge_session::chaincode::Start;
 use selvedge_session::{Invocation, TxKey};
+use tracing::{Instrument, Span};
 
 use crate::calls::{Calls, Outcome};
 use crate::checks::Checks;
@@ -20,6 +21,12 @@ use crate::{Chaincode, Context, LedgerError, Response};
 /// it.
 const PANICKED: &str = "the chaincode panicked; its log says where";
 
+/// The spans of transactions and their requests, by which a filter chooses them. Their level is `debug`.
+pub const TRACE_TARGET: &str = "selvedge::trace";
+
+/// A longer first argument is hardly the name of a function.
+const LONGEST_NAME: usize = 128;
+
 /// Carries out a transaction and tells the driver how it ended, also when the contract panics in a place where
 /// panics cannot be caught.
 pub(crate) fn carry_out(
@@ -28,23 +35,53 @@ pub(crate) fn carry_out(
     calls: Calls,
 ) -> impl Future<Output = ()> + Send + 'static {
     let begun = Instant::now();
+    let span = span(&settings, &start);
     let running = settings.meter.hold(Level::Transactions);
     let waiting = settings.meter.hold(Level::WaitingTransactions);
     async move {
         // A thread has taken it up.
         drop(waiting);
+        let report = Report { calls: Some(calls.clone()) };
         let meter = settings.meter.clone();
-        let outcome = outcome(settings, start, calls).await;
-        meter.finished(outcome, begun.elapsed());
+        let outcome = outcome(settings, start, calls).instrument(span.clone()).await;
+        let word = word(&outcome);
+        span.record("outcome", word);
+        if word != "success" {
+            span.record("otel.status_code", "ERROR");
+        }
+        // Whoever has the peer's answer finds the transaction measured and traced.
+        drop(span);
+        meter.finished(word, begun.elapsed());
         drop(running);
+        report.send(outcome);
     }
 }
 
-/// Carries it out and tells how it ended, in a word for metrics.
-async fn outcome(settings: Arc<Settings>, start: Start, calls: Calls) -> &'static str {
+/// The transaction in a trace. Nobody pays for it who has none.
+fn span(settings: &Settings, start: &Start) -> Span {
+    let span = tracing::debug_span!(
+        target: TRACE_TARGET,
+        "transaction",
+        otel.name = tracing::field::Empty,
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        fabric.channel = %start.transaction.channel_id,
+        fabric.tx_id = %start.transaction.tx_id,
+        fabric.package_id = %settings.package_id,
+        outcome = tracing::field::Empty,
+    );
+    if !span.is_disabled() {
+        let function = start.input.args.first().map(|name| String::from_utf8_lossy(name).into_owned());
+        let named = function.as_deref().filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME);
+        span.record("otel.name", named.unwrap_or("transaction"));
+    }
+    span
+}
+
+/// Carries it out.
+async fn outcome(settings: Arc<Settings>, start: Start, calls: Calls) -> Outcome {
     let Start { invocation, input, proposal, .. } = start;
-    let report = Report { calls: Some(calls.clone()) };
-    let outcome = match ProposalView::new(proposal) {
+    match ProposalView::new(proposal) {
         Ok(proposal) => {
             let checks = Checks::new(settings.strict);
             let context = Context::new(input, proposal, calls.clone(), checks, settings.peer_msp_id.clone());
@@ -53,14 +90,16 @@ async fn outcome(settings: Arc<Settings>, start: Start, calls: Calls) -> &'stati
             within_limit(with_writes(outcome, refused), calls.transaction())
         }
         Err(error) => Outcome::Failed(error.to_string(), None),
-    };
-    let word = match &outcome {
+    }
+}
+
+/// How a transaction ended, for metrics and traces.
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
         Outcome::Completed(response, _) if response.is_error() => "error",
         Outcome::Completed(..) => "success",
         Outcome::Failed(..) => "failed",
-    };
-    report.send(outcome);
-    word
+    }
 }
 
 async fn call(chaincode: &dyn Chaincode, invocation: Invocation, context: &Context) -> Outcome {

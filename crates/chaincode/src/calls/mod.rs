@@ -22,6 +22,7 @@ use selvedge_session::TxKey;
 use selvedge_session::chaincode::{CallError, Limits, PeerError};
 use selvedge_session::request::{DelState, PutState, Request, RequestError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tracing::Span;
 
 pub(crate) use self::queue::Batching;
 use self::queue::{Queue, Read, Waiter};
@@ -54,6 +55,8 @@ struct State {
     phase: Phase,
     /// The reply to the open request, until the contract's next poll.
     reply: Option<Result<Bytes, CallFailure>>,
+    /// The open request in a trace, which ends with its reply.
+    open: Span,
 }
 
 /// Whether calls can be made.
@@ -130,7 +133,8 @@ impl Calls {
         batching: Batching,
     ) -> Self {
         let places = limits.queued_requests.saturating_add(1).min(Semaphore::MAX_PERMITS);
-        let state = State { queue: Queue::new(batching), phase: Phase::Open, reply: None };
+        let state =
+            State { queue: Queue::new(batching), phase: Phase::Open, reply: None, open: Span::none() };
         let shared = Shared {
             transaction,
             commands,

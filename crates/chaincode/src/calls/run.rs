@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tracing::Span;
 
 use super::{Calls, Command};
 use crate::LedgerError;
+use crate::transaction::TRACE_TARGET;
 
 impl Calls {
     /// Carries out a contract's call, and then sends what it has begun and collected: requests whose callers have gone
@@ -52,12 +54,17 @@ impl Calls {
     fn hand_out_reply(&self) {
         let mut state = self.state();
         if let Some(reply) = state.reply.take() {
+            state.open = Span::none();
             state.queue.answer(reply);
         }
     }
 
     fn send_next(&self) {
         let Some((message_type, payload)) = self.state().queue.next() else { return };
+        let name = message_type.as_str_name();
+        let span =
+            tracing::debug_span!(target: TRACE_TARGET, "request", otel.name = name, otel.kind = "client");
+        self.state().open = span;
         let transaction = Arc::clone(&self.shared.transaction);
         // There is room for one request of each transaction; without a stream nobody waits for the answer.
         drop(self.shared.commands.try_send(Command::Request { transaction, message_type, payload }));
