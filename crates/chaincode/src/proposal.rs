@@ -20,8 +20,13 @@ pub(crate) struct ProposalView {
 }
 
 impl ProposalView {
-    /// Reads the proposal. The peer leaves it out for calls of its own, which then have no creator.
-    pub(crate) fn new(signed: Option<SignedProposal>) -> Result<Self, ArgumentError> {
+    /// Reads the proposal of the transaction `tx_id`. The peer leaves it out for calls of its own, which then have no
+    /// creator.
+    ///
+    /// Neither signature nor certificate is checked: that is the peer's part, whom TLS vouches for. But what contradicts
+    /// itself is refused, so that nobody acts under a proposal that was made for another transaction. The channel may be
+    /// another one: a chaincode that is called from another channel gets the caller's proposal.
+    pub(crate) fn new(signed: Option<SignedProposal>, tx_id: &str) -> Result<Self, ArgumentError> {
         let Some(signed) = signed else { return Ok(Self::default()) };
         let proposal: Proposal = decode("proposal", signed.proposal_bytes.clone())?;
         let header: Header = decode("header", proposal.header)?;
@@ -35,6 +40,11 @@ impl ProposalView {
                 HeaderType::Config,
                 channel.r#type
             );
+            return Err(ArgumentError::Proposal { reason });
+        }
+        if !channel.tx_id.is_empty() && channel.tx_id != tx_id {
+            let reason =
+                format!("it is that of transaction {}, not of {tx_id}", selvedge_tls::escape(&channel.tx_id));
             return Err(ArgumentError::Proposal { reason });
         }
         let payload: ChaincodeProposalPayload = decode("chaincode proposal payload", proposal.payload)?;

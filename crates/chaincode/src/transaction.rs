@@ -81,7 +81,7 @@ fn span(settings: &Settings, start: &Start) -> Span {
 /// Carries it out.
 async fn outcome(settings: Arc<Settings>, start: Start, calls: Calls) -> Outcome {
     let Start { invocation, input, proposal, .. } = start;
-    match ProposalView::new(proposal) {
+    match ProposalView::new(proposal, &calls.transaction().tx_id) {
         Ok(proposal) => {
             let checks = Checks::new(settings.strict);
             let context = Context::new(input, proposal, calls.clone(), checks, settings.peer_msp_id.clone());

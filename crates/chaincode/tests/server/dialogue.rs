@@ -211,7 +211,7 @@ async fn gives_the_proposals_contents_to_the_contract() {
     let peer = Peer::new(server.connect().await).await;
     let invoke = |header_type: HeaderType, tx_id: &'static str| {
         let args = input(&["confidential", "b"]);
-        peer.transact(tx_id, Invocation::Transaction, args, Some(proposal(header_type)))
+        peer.transact(tx_id, Invocation::Transaction, args, Some(proposal(header_type, tx_id)))
     };
     let seen = response(invoke(HeaderType::EndorserTransaction, "t1").await);
     assert_eq!(seen.payload, format!("{CHANNEL} t1 2 1234 hush somebody"));
@@ -220,6 +220,12 @@ async fn gives_the_proposals_contents_to_the_contract() {
     let broken = SignedProposal { proposal_bytes: "\x0a\x7f".into(), ..SignedProposal::default() };
     let refused = failure(peer.transact("t3", Invocation::Transaction, input(&["x"]), Some(broken)).await);
     assert!(refused.contains("its proposal cannot be decoded"), "{refused}");
+    let others = Some(proposal(HeaderType::EndorserTransaction, "t9"));
+    let refused = failure(peer.transact("t4", Invocation::Transaction, input(&["x"]), others).await);
+    assert!(refused.contains("that of transaction t9, not of t4"), "{refused}");
+    // Each has failed its own transaction only.
+    let seen = response(invoke(HeaderType::EndorserTransaction, "t5").await);
+    assert_eq!(seen.payload, format!("{CHANNEL} t5 2 1234 hush somebody"));
     server.stop().await;
 }
 
@@ -238,9 +244,10 @@ async fn gives_the_peers_decorations_to_the_contract() {
     server.stop().await;
 }
 
-fn proposal(header_type: HeaderType) -> SignedProposal {
+fn proposal(header_type: HeaderType, tx_id: &str) -> SignedProposal {
     let channel = ChannelHeader {
         r#type: header_type.into(),
+        tx_id: tx_id.to_owned(),
         timestamp: Some(Timestamp { seconds: 1234, nanos: 0 }),
         ..ChannelHeader::default()
     };
