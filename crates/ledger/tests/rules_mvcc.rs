@@ -255,6 +255,25 @@ fn a_purge_removes_the_value_even_if_its_private_writes_are_missing() {
 }
 
 #[test]
+fn a_purge_whose_private_writes_are_missing_removes_what_its_own_block_wrote_before() {
+    let mut chain = Chain::default();
+    let put = chain.simulate(|simulator| simulator.put_private("cc", "c", "k", "1".into()));
+    let purge = chain.simulate(|simulator| simulator.purge_private("cc", "c", "k"));
+    let purge = || Candidate { private: None, ..purge.clone() };
+    let outcome = chain.judge(&[put.clone(), purge()]);
+    assert_eq!(outcome.codes, [VALID; 2]);
+    chain.0.apply(&outcome.updates);
+    assert_eq!(chain.version(&private_space(), b"k"), None);
+
+    // What is written after it stays.
+    let mut chain = Chain::default();
+    let outcome = chain.judge(&[put.clone(), purge(), put]);
+    assert_eq!(outcome.codes, [VALID; 3]);
+    chain.0.apply(&outcome.updates);
+    assert_eq!(chain.version(&private_space(), b"k"), Some(Version::new(0, 2)));
+}
+
+#[test]
 fn only_a_replay_takes_private_sets_whose_purged_keys_are_gone() {
     let chain = Chain::default();
     let mut candidate = chain.simulate(|simulator| {

@@ -40,10 +40,11 @@ pub(super) fn apply(
             apply_set(state, space, set, Version::new(block, index), &mut renewed);
         });
     }
+    // A value that is purged follows no version any more.
+    remove_purged(state)?;
     for (space, key) in renewed {
         renew_version(state, &space, key)?;
     }
-    remove_purged(state)?;
     Ok(mismatches)
 }
 
@@ -116,7 +117,8 @@ fn renew_version(state: &mut Overlay<'_>, space: &Space, key: Bytes) -> Result<(
 }
 
 /// Removes the private values of purged keys whose deletion did not come with the private writes, since this
-/// peer lacks them. The key is then known by its hash only and has to be searched for.
+/// peer lacks them. The key is then known by its hash only and has to be searched for, among the values from before
+/// and among those of this block that were written before the purge.
 fn remove_purged(state: &mut Overlay<'_>) -> Result<(), Error> {
     let mut wanted: BTreeMap<Space, BTreeMap<Bytes, Version>> = BTreeMap::new();
     for (hashed, key_hash, version) in state.updates.purges() {
@@ -125,17 +127,20 @@ fn remove_purged(state: &mut Overlay<'_>) -> Result<(), Error> {
         }
     }
     for (space, mut hashes) in wanted {
-        for key in state.updates.space(&space).into_iter().flatten().map(|(key, _)| key) {
-            hashes.remove(&sha256([key.as_ref()])[..]);
-        }
-        if hashes.is_empty() {
-            continue;
-        }
         let mut found = Vec::new();
-        for entry in state.snapshot.range(&space, &[], &[])? {
-            let (key, _) = entry?;
-            if let Some(version) = hashes.get(&sha256([key.as_ref()])[..]) {
-                found.push((key, *version));
+        for (key, update) in state.updates.space(&space).into_iter().flatten() {
+            if let Some(version) = hashes.remove(&sha256([key.as_ref()])[..])
+                && update.version() < version
+            {
+                found.push((key.clone(), version));
+            }
+        }
+        if !hashes.is_empty() {
+            for entry in state.snapshot.range(&space, &[], &[])? {
+                let (key, _) = entry?;
+                if let Some(version) = hashes.get(&sha256([key.as_ref()])[..]) {
+                    found.push((key, *version));
+                }
             }
         }
         for (key, version) in found {
