@@ -1,7 +1,9 @@
+use std::fmt;
 use std::time::Duration;
 
 use selvedge_session::request::RequestError;
 use selvedge_session::{MessageType, Violation, chaincode::CallError};
+use serde_json::error::Category;
 
 use crate::CheckError;
 
@@ -52,7 +54,9 @@ pub enum LedgerError {
         reason: String,
     },
     /// What is on the ledger is not of the type that is read, or what is written is no JSON.
-    #[error("the value of key {key:?} is not what it should be: {source}")]
+    ///
+    /// The text says where in the value, and not what stands there: that may be private, and errors reach clients and logs.
+    #[error("the value of key {key:?} is not what it should be: {}", Place(.source))]
     Json {
         /// The key.
         key: String,
@@ -168,6 +172,21 @@ pub enum ArgumentError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// Where in a JSON text something is wrong.
+struct Place<'a>(&'a serde_json::Error);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problem = match self.0.classify() {
+            Category::Data => "a value of another type",
+            Category::Syntax => "no JSON",
+            Category::Eof => "it ends too early",
+            Category::Io => "it cannot be written",
+        };
+        write!(f, "{problem} at line {} column {}", self.0.line(), self.0.column())
+    }
 }
 
 /// Why a stream ended before its peer closed it.

@@ -162,7 +162,9 @@ pub enum AssetError {
         stored: Bytes,
     },
     /// The price is no JSON of its kind, or what is kept is not.
-    #[error("failed to read or write JSON: {0}")]
+    ///
+    /// What is wrong with it is not told: it may be secret, and errors reach clients and logs.
+    #[error("failed to read or write JSON")]
     #[code("JSON")]
     Json(#[from] serde_json::Error),
     /// The sender is nobody with a certificate.

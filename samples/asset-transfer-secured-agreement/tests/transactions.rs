@@ -251,3 +251,13 @@ async fn private_data_are_for_clients_at_their_own_peers() {
     let without_price = ledger.submit(&seller(), call("TransferAsset", &[ID, "Org2MSP"])).await.unwrap_err();
     assert_eq!(without_price.message(), "asset_price not found in the transient map");
 }
+
+#[tokio::test]
+async fn errors_do_not_tell_a_price() {
+    let ledger = start().await;
+    create(&ledger).await;
+    let faulty = call("TransferAsset", &[ID, "Org2MSP"]);
+    let faulty = faulty.transient("asset_price", r#"{"assetID":"x","price":"4711","tradeID":"1"}"#);
+    let refused = ledger.submit(&seller(), faulty).await.unwrap_err();
+    assert_eq!(refused.message(), "JSON: failed to read or write JSON");
+}

@@ -156,7 +156,9 @@ pub enum AuctionError {
     #[code("NOT_BIDDER")]
     NotBidder(String),
     /// The bid or the auction is no JSON of its kind.
-    #[error("failed to read or write JSON: {0}")]
+    ///
+    /// What is wrong with it is not told: it may be secret, and errors reach clients and logs.
+    #[error("failed to read or write JSON")]
     #[code("JSON")]
     Json(#[from] serde_json::Error),
     /// The sender is nobody with a certificate.

@@ -255,3 +255,17 @@ async fn everything_has_its_time_and_its_person() {
     by_seller("EndAuction").await.unwrap_err();
     reveal(&ledger, &bidder(1), &first, 100).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn errors_do_not_tell_a_hidden_bid() {
+    let ledger = start().await;
+    create(&ledger).await;
+    let faulty =
+        call("Bid", &[ID]).transient("bid", r#"{"objectType":"bid","price":"4711","org":"Org1MSP"}"#);
+    let made = ledger.transaction(&bidder(1), faulty).endorsed_by(["Org1MSP"]).submit().await;
+    let refused = match made {
+        Ok(made) => ledger.evaluate(&bidder(1), call("QueryBid", &[ID, &made.tx_id])).await.unwrap_err(),
+        Err(refused) => refused,
+    };
+    assert_eq!(refused.message(), "JSON: failed to read or write JSON");
+}
