@@ -11,6 +11,7 @@ mod queue;
 
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -85,7 +86,12 @@ impl Pool {
     /// Has a thread come to the queue: as soon as there is one, if all are held.
     fn call(self: &Arc<Self>) {
         let pool = Arc::clone(self);
-        drop(self.threads.spawn_blocking(move || pool.visit()));
+        let called = AssertUnwindSafe(|| drop(self.threads.spawn_blocking(move || pool.visit())));
+        // The runtime panics when the system gives it no thread at all, as in a container at its limit.
+        if catch_unwind(called).is_err() {
+            tracing::error!("the system gives no thread for contracts; transactions wait for the next one");
+            self.queue().call_failed();
+        }
     }
 
     fn visit(self: &Arc<Self>) {

@@ -78,6 +78,11 @@ impl<J> Queue<J> {
         if self.is_called { Next::Look } else { Next::Leave }
     }
 
+    /// Nobody comes although a thread was called: the next job calls again.
+    pub(super) fn call_failed(&mut self) {
+        self.is_called = false;
+    }
+
     /// Gives out the jobs that wait, and takes no further ones.
     pub(super) fn close(&mut self) -> VecDeque<J> {
         self.is_closed = true;
@@ -94,6 +99,21 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_call_that_fails_is_made_again_with_the_next_job() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.push('a'), Ok(true));
+        queue.call_failed();
+        assert_eq!((queue.push('b'), queue.push('c')), (Ok(true), Ok(false)));
+        let mut visit = Visit::called();
+        for (expected, more) in [('a', true), ('b', false), ('c', false)] {
+            match queue.next(&mut visit) {
+                Next::Job { job, more: calls } => assert_eq!((job, calls), (expected, more)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 
     /// Everything that the next events depend on.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
