@@ -13,7 +13,7 @@ use selvedge_identity::genesis::{OrderingOrganization, Organization as GenesisOr
 use selvedge_ledger::LedgerConfig;
 use selvedge_ledger::block::validation_codes;
 use selvedge_ledger::storage::MemoryStorage;
-use selvedge_peer::channel::Channel;
+use selvedge_peer::channel::{Channel, ChannelState};
 use selvedge_peer::endorser::{Endorser, EndorserConfig, LocalEndorser};
 use selvedge_peer::gateway::{Broadcaster, Gateway, GatewayChannel, GatewayConfig};
 use selvedge_peer::host::{AttachedStream, Host, HostConfig};
@@ -185,8 +185,17 @@ impl TestNetwork {
         for node in &self.0.nodes {
             let joined = node.peer.channels().get(channel);
             let joined = joined.ok_or_else(|| TestError::Unknown(format!("channel {channel}")))?;
-            let mut height = joined.ledger().subscribe();
-            height.wait_for(|height| *height > number).await.map_err(|_| TestError::Ended)?;
+            let (mut height, mut state) = (joined.ledger().subscribe(), joined.watch_state());
+            tokio::select! {
+                biased;
+                reached = height.wait_for(|height| *height > number) => {
+                    reached.map_err(|_| TestError::Ended)?;
+                }
+                // A peer that takes in no more blocks, since it was shut down or failed, never reaches it.
+                _ = state.wait_for(|state| !matches!(state, ChannelState::Running)) => {
+                    return Err(TestError::Ended);
+                }
+            }
         }
         Ok(())
     }
@@ -209,6 +218,9 @@ impl TestNetwork {
                 node.attach(&package_id, &served);
             }
             let channels = deploy.channels.unwrap_or_else(|| self.0.channels.keys().cloned().collect());
+            for channel in &channels {
+                self.ordering(channel)?;
+            }
             definitions.extend(channels.into_iter().map(|channel| {
                 let package_id = Some(package_id.clone());
                 (channel, Approval { definition: Definition::clone(&definition), package_id })

@@ -61,11 +61,18 @@ impl Committer {
     }
 
     /// Commits what is prepared, and stops.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stopping.cancel();
-        if let Err(error) = self.task.await {
+        if let Err(error) = (&mut self.task).await {
             tracing::error!(%error, "the committer's task ended badly");
         }
+    }
+}
+
+/// One that is dropped stops too, though nobody waits for it: its threads and its ledger would outlive the peer.
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.stopping.cancel();
     }
 }
 
