@@ -104,9 +104,9 @@ impl Process {
         reservation.release();
         let mut child = command.spawn().map_err(NetworkError::file("start", program))?;
         let (sender, events) = mpsc::channel(EVENTS);
-        let stderr = Arc::default();
+        let stderr: Arc<Mutex<Vec<u8>>> = Arc::default();
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(read_events(stdout, sender));
+            tokio::spawn(read_events(stdout, sender, Arc::clone(&stderr)));
         }
         let pipe = child.stderr.take();
         let reading = pipe.map(|pipe| tokio::spawn(read_stderr(pipe, Arc::clone(&stderr))));
@@ -166,23 +166,55 @@ impl Process {
     }
 }
 
-async fn read_events(stdout: ChildStdout, events: mpsc::Sender<ServerEvent>) {
+/// Hands out events. What is none is the program's reason for a failure, which it tells programs here; it is kept with
+/// what it tells people.
+async fn read_events(stdout: ChildStdout, events: mpsc::Sender<ServerEvent>, words: Arc<Mutex<Vec<u8>>>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // What is not an event is nobody's business.
-        let Ok(event) = serde_json::from_str(&line) else { continue };
+        let Ok(event) = serde_json::from_str(&line) else {
+            keep(&words, format!("{}\n", reason(&line)).as_bytes());
+            continue;
+        };
         if events.send(event).await.is_err() {
             return;
         }
     }
 }
 
+/// What a failure in its form for programs says, or the line itself.
+fn reason(line: &str) -> String {
+    let told = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    let text = |field: &str| told.pointer(field).and_then(|value| value.as_str()).map(str::to_owned);
+    let Some(what) = text("/error/what") else { return line.to_owned() };
+    let evidence = told.pointer("/error/evidence").and_then(|value| value.as_array());
+    let evidence = evidence.into_iter().flatten().filter_map(|value| value.as_str());
+    std::iter::once(what.as_str()).chain(evidence).collect::<Vec<_>>().join(": ")
+}
+
+/// Keeps the end of what a program says.
+fn keep(words: &Mutex<Vec<u8>>, said: &[u8]) {
+    let mut kept = words.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.extend_from_slice(said);
+    let surplus = kept.len().saturating_sub(STDERR_BYTES);
+    kept.drain(..surplus);
+}
+
 async fn read_stderr(mut stderr: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        let surplus = kept.len().saturating_sub(STDERR_BYTES);
-        kept.drain(..surplus);
+        keep(&kept, buffer.get(..count).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn what_a_program_is_told_is_told_to_people_too() {
+        let line = r#"{"error":{"code":"SV-NET-02","what":"it cannot listen","evidence":["in use","by 7"],"fix":null}}"#;
+        assert_eq!(reason(line), "it cannot listen: in use: by 7");
+        assert_eq!(reason("thread 'main' panicked"), "thread 'main' panicked");
+        assert_eq!(reason("{}"), "{}");
     }
 }
