@@ -72,7 +72,7 @@ impl HighThroughput {
     async fn get(&self, ctx: &Query, name: String) -> Result<String, VariableError> {
         let (mut rows, mut sum) = (Rows::open(ctx, name).await?, 0.0);
         while let Some(row) = rows.next().await? {
-            sum = row.operation.apply(sum, row.value);
+            sum = row.operation.apply(sum, row.value)?;
         }
         Ok(sum.to_string())
     }
@@ -83,7 +83,7 @@ impl HighThroughput {
         let (mut rows, mut sum, mut count) = (Rows::open(ctx, name.clone()).await?, 0.0, 0);
         while let Some(row) = rows.next().await? {
             ctx.delete(&row.key).await?;
-            sum = row.operation.apply(sum, row.value);
+            sum = row.operation.apply(sum, row.value)?;
             count += 1;
         }
         add_row(ctx, &name, Operation::Add, &sum.to_string()).await?;
@@ -115,7 +115,7 @@ impl HighThroughput {
             Some(value) => stored(&value)?,
             None => 0.0,
         };
-        let value = Operation::parse(operation)?.apply(value, delta);
+        let value = Operation::parse(operation)?.apply(value, delta)?;
         ctx.put(&name, value.to_string()).await?;
         Ok(value)
     }
@@ -150,11 +150,13 @@ impl Operation {
         }
     }
 
-    fn apply(self, sum: f64, value: f64) -> f64 {
-        match self {
+    /// A sum beyond the largest number is refused, as a change is: on the ledger it could not be read any more.
+    fn apply(self, sum: f64, value: f64) -> Result<f64, VariableError> {
+        let sum = match self {
             Self::Add => sum + value,
             Self::Subtract => sum - value,
-        }
+        };
+        if sum.is_finite() { Ok(sum) } else { Err(VariableError::NotANumber(sum.to_string())) }
     }
 }
 

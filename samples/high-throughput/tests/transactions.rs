@@ -113,3 +113,18 @@ async fn what_is_no_change_is_refused() {
         assert_eq!(refused.message(), "UNKNOWN_OPERATION: operator * is unrecognized", "{function}");
     }
 }
+
+#[tokio::test]
+async fn a_sum_beyond_the_largest_number_spoils_nothing() {
+    let ledger = Setup::new().compare_batching().start_with(HighThroughput).await.unwrap();
+    for _ in 0..2 {
+        submit(&ledger, "Update", &["v", "1e308", "+"]).await.unwrap();
+    }
+    let refused = submit(&ledger, "Prune", &["v"]).await.unwrap_err();
+    assert_eq!(refused.message(), "NOT_A_NUMBER: provided value was not a number: inf");
+    submit(&ledger, "Update", &["v", "1e308", "-"]).await.unwrap();
+    submit(&ledger, "Delete", &["v"]).await.unwrap();
+    submit(&ledger, "UpdateStandard", &["s", "1.5e308", "+"]).await.unwrap();
+    submit(&ledger, "UpdateStandard", &["s", "1.5e308", "+"]).await.unwrap_err();
+    submit(&ledger, "GetStandard", &["s"]).await.unwrap();
+}
