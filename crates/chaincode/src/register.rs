@@ -4,7 +4,9 @@ use std::fs::File;
 use std::future::{Future, ready};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
 use selvedge_proto::protos::chaincode_support_client::ChaincodeSupportClient;
@@ -18,6 +20,9 @@ use crate::Server;
 use crate::message::MESSAGE_BYTES;
 use crate::server::{OUTGOING, ServerError};
 use crate::stream::{self as peer_stream, Settings};
+
+/// How long the peer may take to read the last answers.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A builder tells a page of text; more is a mistake.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -81,7 +86,9 @@ impl LaunchingPeer {
             .map_err(unreadable)?;
         let told: RunMetadata = serde_json::from_slice(&text)
             .map_err(|source| RegisterError::Metadata { path: path.to_owned(), source })?;
-        let security = match told.root_cert.is_empty() {
+        let without_tls =
+            [&told.root_cert, &told.client_cert, &told.client_key].iter().all(|it| it.is_empty());
+        let security = match without_tls {
             true => ClientSecurity::Plaintext,
             false => {
                 let identity = Identity::from_pem(&told.client_cert, &told.client_key)?;
@@ -125,7 +132,7 @@ impl Server {
         peer: &LaunchingPeer,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RegisterError> {
-        let (_, settings) = self.into_parts()?;
+        let (edge, settings) = self.into_parts()?;
         let msp_id = peer.msp_id.as_deref().map(Into::into);
         let settings = Settings {
             package_id: peer.package_id.clone(),
@@ -133,7 +140,10 @@ impl Server {
             ..settings
         };
         let stopping = settings.stopping.clone();
-        let serving = serve(peer, Arc::new(settings));
+        if let ClientSecurity::Plaintext = peer.security {
+            tracing::warn!(peer = peer.address, "the peer is dialled in PLAINTEXT, as its TLS is off");
+        }
+        let serving = serve(peer, edge.dial_options(), Arc::new(settings));
         tokio::pin!(serving);
         tokio::select! {
             ended = &mut serving => return ended.and(Err(RegisterError::Ended)),
@@ -143,8 +153,12 @@ impl Server {
     }
 }
 
-async fn serve(peer: &LaunchingPeer, settings: Arc<Settings>) -> Result<(), RegisterError> {
-    let channel = selvedge_tls::channel(&peer.target, &peer.security, &DialOptions::default()).await?;
+async fn serve(
+    peer: &LaunchingPeer,
+    options: DialOptions,
+    settings: Arc<Settings>,
+) -> Result<(), RegisterError> {
+    let channel = selvedge_tls::channel(&peer.target, &peer.security, &options).await?;
     let mut client = ChaincodeSupportClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
@@ -155,8 +169,11 @@ async fn serve(peer: &LaunchingPeer, settings: Arc<Settings>) -> Result<(), Regi
     let messages = messages.filter_map(ready);
     // The peer answers the call only when it has the registration, so that has to go out first.
     let opened = async move { client.register(messages).await };
-    let incoming = stream::once(opened.map_ok(tonic::Response::into_inner)).try_flatten();
-    let served = peer_stream::serve(incoming, outgoing, settings).boxed().await;
+    let mut incoming = pin!(stream::once(opened.map_ok(tonic::Response::into_inner)).try_flatten());
+    let served = peer_stream::serve(incoming.as_mut(), outgoing, settings).boxed().await;
+    // The last answers are on their way. The peer ends its side when it has read ours to the end.
+    let rest = incoming.for_each(|_| ready(()));
+    let _ = tokio::time::timeout(LINGER, rest).await;
     served.map_err(|error| RegisterError::Stream(error.to_string()))
 }
 

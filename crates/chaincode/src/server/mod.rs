@@ -13,7 +13,8 @@ use selvedge_session::chaincode::Limits as SessionLimits;
 #[cfg(feature = "operations")]
 use selvedge_tls::Reloading;
 use selvedge_tls::{
-    BindError, ConfigError, Limits as ConnectionLimits, Listener, Loaded, ReceiveBudget, ServerSecurity,
+    BindError, ConfigError, DialOptions, KeepAlive, Limits as ConnectionLimits, Listener, Loaded,
+    ReceiveBudget, ServerSecurity,
 };
 use tokio::net::ToSocketAddrs;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,15 @@ pub(crate) struct Edge {
     limits: ConnectionLimits,
     #[cfg(feature = "operations")]
     operations: Option<Arc<crate::operations::Shared>>,
+}
+
+impl Edge {
+    /// The same for a connection that is dialled.
+    pub(crate) fn dial_options(&self) -> DialOptions {
+        let Keepalive { interval, timeout } = self.keepalive;
+        let keep_alive = Some(KeepAlive { interval, timeout, while_idle: true });
+        DialOptions { keep_alive, ..DialOptions::default() }
+    }
 }
 
 /// What the listener begins with, and whether it is read again later.

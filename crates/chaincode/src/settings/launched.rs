@@ -37,13 +37,19 @@ fn security(decided: &Decided) -> Result<ClientSecurity, SettingsError> {
         return Ok(ClientSecurity::Plaintext);
     }
     let one = |setting| decided.get(setting).map(|chosen| file(chosen, &chosen.given.value));
+    let missing = |setting, what| SettingsError::NotSet { setting, what };
+    let identity = match (one(Setting::TlsCertificate), one(Setting::TlsKey)) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(missing(Setting::TlsKey, "the key of its certificate")),
+        (None, Some(_)) => return Err(missing(Setting::TlsCertificate, "the certificate of its key")),
+    };
     let authorities: Vec<PemFile> =
         list(decided, Setting::ClientAuthorities, |chosen, path| Ok(file(chosen, path)))?;
     let Some(chosen) = decided.get(Setting::ClientAuthorities) else {
         let what = "whose peers to trust (CORE_PEER_TLS_ROOTCERT_FILE)";
         return Err(SettingsError::NotSet { setting: Setting::ClientAuthorities, what });
     };
-    let identity = one(Setting::TlsCertificate).zip(one(Setting::TlsKey));
     let tls = DialFiles { authorities, identity }.load();
     let unusable = |error| bad(Setting::ClientAuthorities, chosen, with_causes(&error));
     Ok(tls.map_err(unusable)?.into())
