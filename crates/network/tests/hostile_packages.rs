@@ -7,7 +7,6 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,12 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use selvedge::Response;
 use selvedge_client::Lifecycle;
 use selvedge_golden::Corpus;
 use selvedge_network::{Deployment, ExternalBuilder, NetworkConfig};
+use support::builder::{gone, write_script};
 use support::sharing::{Shared, Sharing};
 use support::{CHANNEL, Place, World, call, definition, serve, within};
 use tempfile::TempDir;
@@ -110,19 +108,6 @@ fn builder(folder: &Path, name: &str) -> ExternalBuilder {
         write_script(&path.join("bin/release"), &format!("{here}\n{release}"));
     }
     ExternalBuilder { name: name.to_owned(), path, propagate_environment: Vec::new() }
-}
-
-/// Writes a program in another process: a file that this one has open for writing could be inherited by a builder
-/// that is started at this moment, and could not be run then.
-fn write_script(path: &Path, script: &str) {
-    let mut writer = Command::new("sh")
-        .args(["-c", r#"cat > "$0" && chmod 755 "$0""#])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writer.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
-    assert!(writer.wait().unwrap().success());
 }
 
 impl Stage {
@@ -424,17 +409,4 @@ fn a_foreign_builder_brings_chaincode_that_is_invoked() {
         assert_eq!(stage.world.submit(call("foreign", "put")).await.unwrap(), "done");
         serving.stop().await;
     });
-}
-
-/// Waits until a process is gone or only waits for its parent to take notice.
-async fn gone(pid: i32) {
-    let state = format!("/proc/{pid}/stat");
-    let running = || {
-        let stat = fs::read_to_string(&state).unwrap_or_default();
-        let zombie = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
-        kill(Pid::from_raw(pid), None).is_ok() && !zombie
-    };
-    while running() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

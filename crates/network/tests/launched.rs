@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use selvedge::tls::{ClientTls, Identity, ServerSecurity};
 use selvedge::{Chaincode, Context, LaunchingPeer, RegisterError, Response, Server, async_trait};
 use selvedge_network::{Deployment, ExternalBuilder};
 use selvedge_package::PackageBuilder;
+use support::builder::{gone, write_script};
 use support::{CHANNEL, World, call, definition, within};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -26,6 +25,10 @@ const WAITING: &str = r#"echo $$ > "$HERE/pid"; cp "$2/chaincode.json" "$HERE/.t
 test -d "$1" || exit 9
 trap 'echo ended > "$HERE/ended"; exit 0' TERM
 while :; do sleep 0.05; done"#;
+/// What many builders do: the script ends at once, and the program that it has started takes its time.
+const WITH_A_CHILD: &str = r#"cp "$2/chaincode.json" "$HERE/.told" && mv "$HERE/.told" "$HERE/told"
+(trap 'sleep 0.5; echo ended > "$HERE/ended"; exit 0' TERM; echo here > "$HERE/child"; while :; do sleep 0.05; done) &
+echo $! > "$HERE/pid"; wait"#;
 const ENDING: &str = "echo no such image >&2; exit 7";
 
 /// A network whose peer has a builder that runs chaincode.
@@ -185,26 +188,27 @@ async fn only_the_one_that_was_started_may_register_and_only_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_has_started_has_its_time_to_end() {
+    let stage = Stage::with(WITH_A_CHILD).await;
+    let evaluated = stage.begin("who");
+    within(appeared(&stage.file("child"))).await;
+    let playing = play(stage.told().await);
+    assert_eq!(within(evaluated).await.unwrap().unwrap(), "Org1MSP");
+    let ended = stage.file("ended");
+    let child = pid(&stage.file("pid"));
+    stage.world.stop().await;
+    within(gone(child)).await;
+    assert!(ended.exists(), "it was killed before it could end by itself");
+    drop(playing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_before_its_chaincode_registers_is_told_at_once() {
     let stage = Stage::with(ENDING).await;
     let error = stage.world.evaluate(call("launched", "who")).await.unwrap_err();
     assert!(error.contains("chaincode registration failed: container exited with"), "{error}");
     assert!(error.contains("exit status 7") && error.contains("no such image"), "{error}");
     stage.world.stop().await;
-}
-
-fn write_script(path: &Path, script: &str) {
-    // Written by another process: a file that this one has open could be inherited by a builder and not be run then.
-    let folder = path.parent().unwrap();
-    let mut writer = std::process::Command::new("sh")
-        .args(["-c", r#"mkdir -p "$1" && cat > "$0" && chmod 755 "$0""#])
-        .args([path, folder])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let text = format!("#!/bin/sh\n{script}\n");
-    std::io::Write::write_all(&mut writer.stdin.take().unwrap(), text.as_bytes()).unwrap();
-    assert!(writer.wait().unwrap().success());
 }
 
 async fn appeared(path: &Path) {
@@ -215,17 +219,4 @@ async fn appeared(path: &Path) {
 
 fn pid(path: &Path) -> i32 {
     fs::read_to_string(path).unwrap().trim().parse().unwrap()
-}
-
-/// Waits until a process is gone or only waits for its parent to take notice.
-async fn gone(pid: i32) {
-    let state = format!("/proc/{pid}/stat");
-    let running = || {
-        let stat = fs::read_to_string(&state).unwrap_or_default();
-        let zombie = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
-        kill(Pid::from_raw(pid), None).is_ok() && !zombie
-    };
-    while running() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

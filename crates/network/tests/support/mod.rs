@@ -1,6 +1,7 @@
 //! A network of one organisation, whose chaincode the tests bring along.
 #![allow(dead_code, reason = "every test takes what it needs")]
 
+pub(crate) mod builder;
 pub(crate) mod collections;
 pub(crate) mod forge;
 pub(crate) mod line;

@@ -67,6 +67,8 @@ pub struct HostLimits {
     pub packages: usize,
     /// Builds that run at the same time (2); others wait.
     pub builds: usize,
+    /// Processes of chaincode that builders run (100), those that are being ended included; a further start waits.
+    pub processes: usize,
     /// Transactions that run at the same time on one stream (4096); one more is refused.
     pub transactions: usize,
     /// Messages that wait for one stream to take them (256); senders wait then, each for itself.
@@ -121,6 +123,7 @@ impl Default for HostLimits {
             package: selvedge_package::Limits::default(),
             packages: 10_000,
             builds: 2,
+            processes: 100,
             transactions: 4096,
             queued_messages: 256,
             build_entries: 20_000,

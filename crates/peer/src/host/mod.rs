@@ -72,6 +72,8 @@ struct Inner {
     /// One lock per package that is being installed or built.
     gates: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     build_places: Semaphore,
+    /// Places for processes of chaincode that builders run.
+    processes: Arc<Semaphore>,
     kept_warm: Mutex<HashSet<String>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -102,6 +104,7 @@ impl Host {
             slots: Mutex::default(),
             gates: Mutex::default(),
             build_places: Semaphore::new(config.limits.builds.max(1)),
+            processes: Arc::new(Semaphore::new(config.limits.processes.max(1))),
             kept_warm: Mutex::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -203,7 +206,7 @@ impl Host {
         }
     }
 
-    /// Closes all streams, kills the builders that run, and waits for the host's tasks. Calls fail afterwards.
+    /// Closes all streams, kills the builders that run, ends the chaincode that they run, and waits for the host's tasks. Calls fail afterwards.
     pub async fn shutdown(&self) {
         self.0.stopping.cancel();
         self.0.tasks.close();
@@ -371,16 +374,31 @@ impl Inner {
         let runner = self.builds.runner(&build).await?;
         let builder = build.builder().to_owned();
         let peer = self.config.launching.clone().ok_or(LaunchError::NoListener { builder })?;
-        let expected = peer.registrar.expect(package_id);
-        let expected = expected.map_err(|error| LaunchError::Registrar(Box::new(error)))?;
-        let metadata = running::run_metadata(&self.config.temp_dir, package_id, &peer, &expected)?;
+        let place = Arc::clone(&self.processes).acquire_owned();
+        let place = launch.within("a place for its process", place).await?;
+        let (id, temp_dir, queued) =
+            (package_id.to_owned(), self.config.temp_dir.clone(), self.config.limits.queued_messages.max(2));
+        let prepared = blocking(move || {
+            let expected = peer.registrar.expect(&id, queued);
+            let expected = expected.map_err(|error| LaunchError::Registrar(Box::new(error)))?;
+            let metadata = running::run_metadata(&temp_dir, &id, &peer, &expected)?;
+            Ok::<_, LaunchError>((expected, metadata))
+        });
+        let (expected, metadata) = prepared.await.map_err(LaunchError::Build)??;
         let builds = Arc::clone(&self.builds);
         tracing::info!(package_id, builder = build.builder(), "the builder runs the chaincode");
+        let id = package_id.to_owned();
         let running = Running::new(|stop, tell| {
             self.tasks.spawn(async move {
+                let _place = place;
                 let ended = builds.run_build(&build, &runner, metadata.path(), stop.cancelled()).await;
-                // Whoever waits for the registration; later its stream tells.
+                if let Err(error) = &ended {
+                    tracing::warn!(package_id = id, %error, "the chaincode's process has ended");
+                }
+                // For whoever still waits for the registration.
                 let _ = tell.send(ended);
+                // A folder that cannot be removed has been logged, or the runtime is ending.
+                let _ = blocking(move || drop(metadata)).await;
             });
         });
         let launched = launch.begin_run(expected, running, self.stopping.child_token()).await?;

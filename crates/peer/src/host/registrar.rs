@@ -28,8 +28,6 @@ use super::stream::MAX_MESSAGE;
 
 /// How long a chaincode that has connected may take to register.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Messages that wait for one stream to take them; senders wait then, each for itself.
-const QUEUED: usize = 256;
 
 /// Where chaincode that builders run finds the peer. Cheap to clone; clones are one registrar.
 #[derive(Clone)]
@@ -43,6 +41,8 @@ struct Shared {
 
 struct Expected {
     certificate: Fingerprint,
+    /// How many messages may wait for the stream to take them.
+    queued: usize,
     registered: oneshot::Sender<AttachedStream>,
 }
 
@@ -93,19 +93,21 @@ impl Registrar {
     }
 
     /// Lets a chaincode register that is about to be started. One launch at a time goes on for each package.
-    pub(super) fn expect(&self, package_id: &str) -> Result<Expectation, RegistrarError> {
+    pub(super) fn expect(&self, package_id: &str, queued: usize) -> Result<Expectation, RegistrarError> {
         let client = self.issue(package_id, Usage::Client, Vec::new())?;
         let identity = Identity::from_pem(&client.certificate_pem, client.key_pem.as_bytes())?;
         let certificate = identity.certificate().fingerprint;
         let (registered, opened) = oneshot::channel();
-        self.0.expected.lock().insert(package_id.to_owned(), Expected { certificate, registered });
+        self.0.expected.lock().insert(package_id.to_owned(), Expected { certificate, queued, registered });
         Ok(Expectation { registrar: self.clone(), package_id: package_id.to_owned(), client, opened })
     }
 
     fn issue(&self, name: &str, usage: Usage, sans: Vec<String>) -> Result<Leaf, PkiError> {
         // Fabric names such certificates after the chaincode, too; a name has 64 characters at most.
         let common_name = name.chars().take(64).collect();
-        self.0.authority.issue(&LeafSpec { common_name, usage, sans, ..LeafSpec::default() })
+        // Nothing of it outlives the process, which may run for long.
+        let validity = AuthoritySpec::default().validity;
+        self.0.authority.issue(&LeafSpec { common_name, usage, sans, validity, ..LeafSpec::default() })
     }
 
     /// Who is expected under this id, if it is the one with this certificate.
@@ -186,7 +188,7 @@ impl ChaincodeSupport for Registrar {
         })??;
         let first = first.ok_or_else(|| Status::cancelled("the chaincode did not register"))?;
         let expected = self.admit(&registered(&first)?, certificate)?;
-        let (outgoing, messages) = mpsc::channel(QUEUED);
+        let (outgoing, messages) = mpsc::channel(expected.queued);
         let incoming = stream::iter([Ok(first)]).chain(incoming).boxed();
         expected.registered.send(AttachedStream { incoming, outgoing }).map_err(|_| {
             Status::deadline_exceeded("chaincode registration failed: the start has been given up")

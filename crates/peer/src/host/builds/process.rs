@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -19,13 +19,17 @@ use crate::host::error::StepError;
 const DEFAULT_ENVIRONMENT: [&str; 4] = ["LD_LIBRARY_PATH", "LIBPATH", "PATH", "TMPDIR"];
 /// The most bytes of one line of stderr that are kept; fewer may be shown.
 const LINE: usize = 2048;
-/// The most lines of stderr that are logged; the rest is read and dropped.
+/// The most lines of stderr that are logged in [`MINUTE`]; the rest is read and dropped. Builders end within minutes, and
+/// the chaincode that they run goes on.
 const LINES: usize = 1000;
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long stderr is read on after the program has ended, for what processes outside its group still hold.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a program that is asked to end may take.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often to look whether anything of it is left.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs `program` in a process group of its own and waits for its end. It gets the paths as its arguments, an empty
 /// stdin, no stdout, and nothing of the environment but what [`select`] lets through; its stderr goes to the log.
@@ -103,7 +107,15 @@ async fn end(
         () = stop => {}
     }
     group.signal(Signal::SIGTERM);
-    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+    // A script may end before the program that it has started; that has its time too.
+    let ended = async {
+        let status = child.wait().await;
+        while group.is_there() {
+            tokio::time::sleep(LOOK).await;
+        }
+        status
+    };
+    if let Ok(status) = tokio::time::timeout(GRACE, ended).await {
         return status;
     }
     group.signal(Signal::SIGKILL);
@@ -142,6 +154,10 @@ impl Group {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
 
+    fn is_there(&self) -> bool {
+        self.0.is_some_and(|group| killpg(group, None).is_ok())
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
             // It fails only when nothing of the group is left. Then its number has just become free; the system hands
@@ -163,12 +179,20 @@ struct StderrLog<'a> {
     program: &'a Path,
     line: Vec<u8>,
     logged: usize,
+    since: Instant,
     last: String,
 }
 
 impl<'a> StderrLog<'a> {
     fn new(builder: &'a ExternalBuilder, program: &'a Path) -> Self {
-        Self { builder: &builder.name, program, line: Vec::new(), logged: 0, last: String::new() }
+        Self {
+            builder: &builder.name,
+            program,
+            line: Vec::new(),
+            logged: 0,
+            since: Instant::now(),
+            last: String::new(),
+        }
     }
 
     async fn read(&mut self, mut stderr: impl AsyncRead + Unpin) {
@@ -195,6 +219,9 @@ impl<'a> StderrLog<'a> {
         self.line.clear();
         if text.is_empty() {
             return;
+        }
+        if self.since.elapsed() > MINUTE {
+            (self.logged, self.since) = (0, Instant::now());
         }
         if self.logged < LINES {
             tracing::info!(builder = self.builder, program = %self.program.display(), "{text}");
