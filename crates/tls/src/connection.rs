@@ -192,7 +192,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if self.life.as_ref().is_some_and(Life::was_over) {
+        if self.life.as_mut().is_some_and(Life::is_over_by_now) {
             return Poll::Ready(Err(no_longer_let_in()));
         }
         each!(self, stream => stream.poll_write(cx, data))
@@ -203,6 +203,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.life.as_mut().is_some_and(Life::is_over_by_now) {
+            return Poll::Ready(Err(no_longer_let_in()));
+        }
         each!(self, stream => stream.poll_write_vectored(cx, data))
     }
 

@@ -226,11 +226,13 @@ impl Gate {
                 let life = self.security.living.enter(info.clone(), until);
                 // Whoever replaced the security meanwhile may not have seen this connection among the living.
                 let current = self.security.current();
-                if !Arc::ptr_eq(&security, &current)
-                    && let Err(reason) = current.judge(&info, UnixTime::now())
-                {
-                    self.report_live(&info, reason);
-                    return;
+                if !Arc::ptr_eq(&security, &current) {
+                    if let Err(reason) = current.judge(&info, UnixTime::now()) {
+                        self.report_live(&info, reason);
+                        return;
+                    }
+                    // What it was let in by may end at another moment than what counts now.
+                    self.security.living.replaced();
                 }
                 // The receiver is gone only when the server shuts down.
                 let _ = ready.send(Connection::accepted(stream, info, place, life)).await;

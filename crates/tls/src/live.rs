@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
@@ -138,8 +139,12 @@ impl Life {
         }
     }
 
-    /// The same, once it was noticed.
-    pub(crate) fn was_over(&self) -> bool {
+    /// The same, for who writes: one that does not read must not hold up the end of the connection. It wakes nobody.
+    pub(crate) fn is_over_by_now(&mut self) -> bool {
+        let waits = |cut: &mut oneshot::Receiver<()>| matches!(cut.try_recv(), Err(TryRecvError::Empty));
+        if !self.cut.as_mut().is_some_and(waits) {
+            self.cut = None;
+        }
         self.cut.is_none()
     }
 }
