@@ -107,7 +107,10 @@ impl Shared {
     /// Tells of this server from now on, and counts its refusals until it ends.
     pub(crate) fn watch(self: &Arc<Self>, server: Watched, refusals: broadcast::Receiver<Refusal>) {
         tokio::spawn(count_refusals(Arc::clone(self), server.package_id.clone(), refusals));
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        // A server that takes the place of one that has ended.
+        servers.retain(|before| before.package_id != server.package_id);
+        servers.push(server);
     }
 
     /// Why peers cannot be served, a line for each reason.

@@ -1,5 +1,6 @@
 //! When what the connections rest on expires: told by the log in time, and by the metrics.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,10 +34,14 @@ impl Expiry {
             name: facts.subject.clone(),
             moment: facts.not_after,
         });
-        let lists = tls.revocation_lists().filter_map(|list| {
-            Some(Self { kind: "revocation-list", name: list.issuer.clone(), moment: list.next_update? })
-        });
-        certificates.chain(lists).collect()
+        let mut all: Vec<Self> = certificates.collect();
+        let mut issuers = BTreeSet::new();
+        // The newest come first, and of an issuer's lists only that one counts.
+        for list in tls.revocation_lists().filter(|list| issuers.insert(list.issuer.clone())) {
+            let name = list.issuer.clone();
+            all.extend(list.next_update.map(|moment| Self { kind: "revocation-list", name, moment }));
+        }
+        all
     }
 
     fn is_near(&self, now: Timestamp) -> bool {
