@@ -31,7 +31,7 @@ use super::results;
 /// }
 ///
 /// let call: Call<u64> = Counter::count_call("visitors", 2);
-/// assert_eq!(call.input(), ["Counter:Count", "visitors", "2"]);
+/// assert_eq!(call.input().unwrap(), ["Counter:Count", "visitors", "2"]);
 /// assert_eq!(call.result(&"7".into()).unwrap(), 7);
 /// ```
 pub struct Call<T> {
@@ -162,22 +162,20 @@ impl<T> Call<T> {
     }
 
     /// The chaincode's arguments: the function and its own.
-    pub fn input(&self) -> Vec<Bytes> {
+    ///
+    /// # Errors
+    /// [`CallError::Argument`] for the first argument that could not be written.
+    pub fn input(&self) -> Result<Vec<Bytes>, CallError> {
+        if let Some(unwritten) = &self.unwritten {
+            return Err(unwritten.clone());
+        }
         let function = Bytes::copy_from_slice(self.function.as_bytes());
-        std::iter::once(function).chain(self.arguments.iter().cloned()).collect()
+        Ok(std::iter::once(function).chain(self.arguments.iter().cloned()).collect())
     }
 
     /// What goes into the proposal's transient map.
     pub fn transient_map(&self) -> &BTreeMap<String, Bytes> {
         &self.transient
-    }
-
-    /// Whether all arguments could be written.
-    ///
-    /// # Errors
-    /// [`CallError::Argument`] for the first that could not.
-    pub fn check(&self) -> Result<(), CallError> {
-        self.unwritten.clone().map_or(Ok(()), Err)
     }
 
     /// The code of an error's message, if the function's errors have codes ([`ErrorCode`](crate::ErrorCode)).
@@ -256,8 +254,9 @@ mod tests {
         T: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug + 'static,
     {
         let call = Call::<T>::new("f".to_owned(), false).argument::<T>("value", &value);
-        assert_eq!(call.input(), ["f", sent]);
-        assert_eq!(read::<T>(&call.input()[1]), Ok(value.clone()));
+        let input = call.input().unwrap();
+        assert_eq!(input, ["f", sent]);
+        assert_eq!(read::<T>(&input[1]), Ok(value.clone()));
         let response = results::succeed(value.clone());
         assert_eq!(call.result(&response.payload), Ok(value));
     }
@@ -285,7 +284,7 @@ mod tests {
         let keys = BTreeMap::from([(vec![1_u8], 1_u8)]);
         let call = Call::<()>::new("f".to_owned(), false).argument::<BTreeMap<Vec<u8>, u8>>("sizes", keys);
         assert_eq!(
-            call.check().unwrap_err().to_string(),
+            call.input().unwrap_err().to_string(),
             "parameter sizes cannot be sent: key must be a string"
         );
     }

@@ -68,9 +68,8 @@ impl<T> Transaction<T> {
     }
 
     fn proposal(&self) -> Result<Proposal, TestError> {
-        self.call.check()?;
-        let mut proposal =
-            ProposalBuilder::new(self.ledger.channel(), self.ledger.chaincode()).args(self.call.input());
+        let input = self.call.input()?;
+        let mut proposal = ProposalBuilder::new(self.ledger.channel(), self.ledger.chaincode()).args(input);
         for (name, value) in self.call.transient_map().iter().chain(&self.transient) {
             proposal = proposal.transient(name, value.clone());
         }
