@@ -27,6 +27,7 @@ pub use generated::{
 };
 pub use {bytes, prost, prost_types};
 
+pub mod bounds;
 pub mod duration;
 pub mod wire;
 

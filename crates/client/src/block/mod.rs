@@ -172,6 +172,13 @@ mod tests {
     }
 
     #[test]
+    fn a_set_with_too_many_elements_is_not_built() {
+        let many = [0x12, 0x00].repeat(selvedge_proto::bounds::MAX_ELEMENTS + 1);
+        let told = super::transaction::namespaces(many.into()).unwrap_err();
+        assert!(told.contains("more than 1000000 elements"), "{told}");
+    }
+
+    #[test]
     fn whatever_a_peer_sends_is_told() {
         let empty = BlockContent::of(&Block::default());
         assert_eq!((empty.header.number, empty.transactions.len()), (0, 0));

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use prost::{DecodeError, Message};
+use selvedge_proto::bounds::{MAX_ELEMENTS, TRANSACTION_SET};
 use selvedge_proto::common::{ChannelHeader, Envelope, HeaderType, Payload, SignatureHeader};
 use selvedge_proto::kvrwset::{HashedRwSet, KvrwSet};
 use selvedge_proto::prost_types::Timestamp;
@@ -8,6 +9,7 @@ use selvedge_proto::protos::{
     ChaincodeProposalPayload, ProposalResponsePayload, Response,
 };
 use selvedge_proto::rwset::{NsReadWriteSet, TxReadWriteSet};
+use selvedge_proto::wire::has_at_most;
 
 use super::{Party, Verdict};
 
@@ -162,7 +164,10 @@ impl Action {
     }
 }
 
-fn namespaces(results: Bytes) -> Result<Vec<Namespace>, String> {
+pub(super) fn namespaces(results: Bytes) -> Result<Vec<Namespace>, String> {
+    if !has_at_most(MAX_ELEMENTS, &results, &TRANSACTION_SET) {
+        return Err(format!("its read/write set has more than {MAX_ELEMENTS} elements"));
+    }
     let set = TxReadWriteSet::decode(results).map_err(unreadable("read/write set"))?;
     set.ns_rwset.into_iter().map(namespace).collect()
 }
