@@ -126,11 +126,14 @@ pub(crate) struct FiguresArguments {
     pub(crate) json: bool,
 }
 
+/// Fabric's window of 15 minutes for the age of a proposal, less a minute for signing.
+pub(crate) const OLDEST: Duration = Duration::from_secs(14 * 60);
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    // Fabric's window of 15 minutes for the age of a proposal, less a minute for signing and warming up.
-    const LONGEST: f64 = 14.0 * 60.0;
     match text.parse() {
-        Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(seconds) if (0.0..=OLDEST.as_secs_f64()).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
         _ => Err("give seconds, such as 5 or 0.5, at most 840".to_owned()),
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum BenchError {
     Connect(#[from] ConnectError),
     #[error("a proposal could not be made: {0}")]
     Prepare(#[from] ClientError),
+    #[error("warming up and measuring take more than {most} s together, and peers take no older proposals")]
+    TooLong { most: u64 },
     #[error("the process {name} ({pid}) cannot be watched: {reason}")]
     Process { name: String, pid: u32, reason: String },
     #[error("{what}")]

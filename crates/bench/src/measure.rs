@@ -7,7 +7,7 @@ use selvedge_client::connect::Settings;
 use selvedge_client::{Gateway, Timeouts};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Load;
+use crate::arguments::{Load, OLDEST};
 use crate::error::BenchError;
 use crate::load::{Pace, drive};
 use crate::outcome::Outcome;
@@ -30,6 +30,10 @@ pub(crate) async fn measure(
     processes: &[Process],
     stop: &CancellationToken,
 ) -> Result<Report, BenchError> {
+    if load.warm_up + load.duration > OLDEST {
+        let most = OLDEST.as_secs();
+        return Err(BenchError::TooLong { most });
+    }
     let processes: Vec<Process> = std::iter::once(Process::own()).chain(processes.iter().cloned()).collect();
     // Whoever named a process that cannot be watched learns of it before the load, not after.
     usage(&processes)?;

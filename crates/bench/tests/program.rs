@@ -37,8 +37,11 @@ fn are_gone(document: &Value) -> bool {
 fn each_operation_is_measured_with_the_processes_that_took_part() {
     let call = ["CreateAsset", "{run}-{i}", "blue", "5", "Tomoko", "300"];
     for operation in ["endorse", "submit"] {
-        let words =
-            [&[operation, "--count", "40", "--in-flight", "8", "--warm-up", "0.1"], &call[..]].concat();
+        let words = [
+            &[operation, "--count", "40", "--duration", "600", "--in-flight", "8", "--warm-up", "0.1"],
+            &call[..],
+        ]
+        .concat();
         let (report, code) = measured(&words);
         assert_eq!(
             (&report["transactions"], &report["ended"], code),
@@ -57,7 +60,17 @@ fn each_operation_is_measured_with_the_processes_that_took_part() {
 
 #[test]
 fn failures_are_counted_by_kind_and_fail_the_run() {
-    let (report, code) = measured(&["evaluate", "--count", "10", "--rate", "100", "ReadAsset", "nothing"]);
+    let (report, code) = measured(&[
+        "evaluate",
+        "--count",
+        "10",
+        "--duration",
+        "600",
+        "--rate",
+        "100",
+        "ReadAsset",
+        "nothing",
+    ]);
     assert_eq!((&report["transactions"], code), (&0.into(), 1), "{report}");
     let error = &report["errors"]["evaluate: Unknown"];
     assert_eq!(error["count"], 10, "{report}");
