@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::TryRecvError;
 
 use nix::sys::signal::Signal;
 use prost::Message;
@@ -387,7 +388,8 @@ fn invoke_until_seen(place: &Place, lines: &mut impl Iterator<Item = std::io::Re
     std::thread::scope(|scope| {
         let (seen, heard) = std::sync::mpsc::sync_channel(1);
         scope.spawn(move || {
-            while heard.try_recv().is_err() {
+            // It ends too when the other side has failed.
+            while matches!(heard.try_recv(), Err(TryRecvError::Empty)) {
                 invoke(place, "again");
             }
         });

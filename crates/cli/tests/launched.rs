@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test stops at the first surprise")]
 
+#[allow(dead_code, reason = "each test program uses its own part")]
+mod support;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +13,7 @@ use std::process::{Command, Stdio};
 use selvedge_client::{Definition, ProposalBuilder};
 use selvedge_network::{Deployment, ExternalBuilder, Keeping, Network, NetworkConfig, Ports};
 use selvedge_package::PackageBuilder;
+use support::wait_for_end;
 
 const CHANNEL: &str = "mychannel";
 
@@ -17,9 +21,13 @@ const CHANNEL: &str = "mychannel";
 async fn a_builder_runs_the_sample_and_its_transactions_are_committed() {
     let folder = tempfile::tempdir().unwrap();
     let builder = folder.path().join("builder");
-    let log = folder.path().join("log");
+    let (log, pids) = (folder.path().join("log"), folder.path().join("pids"));
     let program = env!("CARGO_BIN_EXE_selvedge");
-    let run = format!("exec {program} sample asset-transfer-basic 2> {} < /dev/null\n", log.display());
+    let run = format!(
+        "echo $$ >> {}\nexec {program} sample asset-transfer-basic 2>> {} < /dev/null\n",
+        pids.display(),
+        log.display()
+    );
     write_script(&builder.join("bin/detect"), "exit 0");
     write_script(&builder.join("bin/build"), "exit 0");
     write_script(
@@ -60,8 +68,10 @@ async fn a_builder_runs_the_sample_and_its_transactions_are_committed() {
     let read = gateway.evaluate(call("ReadAsset").arg("asset1")).await.unwrap();
     assert!(String::from_utf8_lossy(&read.payload).contains("Tomoko"));
     network.shutdown().await;
-    // Each has ended in good order with its peer.
-    assert!(fs::read_to_string(&log).unwrap().contains("registering with the peer at 127.0.0.1:"));
+    // Each has ended with its peer.
+    let pids = fs::read_to_string(&pids).unwrap();
+    assert_eq!(pids.lines().count(), 2, "{pids}");
+    pids.lines().for_each(|pid| wait_for_end(pid.parse().unwrap()));
 }
 
 /// Written by another process: a file that this one has open could be inherited by a builder and not be run then.

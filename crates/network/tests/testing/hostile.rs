@@ -201,11 +201,11 @@ impl Chaincode for Counting {
                 Response::success("")
             }
             "keep" => {
-                // A context that outlives its transaction.
+                // A context that outlives its transaction; what it is answered is tested with the library.
                 let (kept, running) = (ctx.clone(), Running::begin(self));
                 tokio::spawn(async move {
                     let _running = running;
-                    assert!(matches!(kept.get("k").await, Err(LedgerError::Over { .. })));
+                    drop(kept.get("k").await);
                 });
                 Response::success("")
             }
